@@ -1,0 +1,100 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// The layers, from the bottom up. A pure module decides and imports MeshCore only; a shell does I/O and
+// obeys; Relay connects them. Tests/LayoutTests holds every target to its line here.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let jwt: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
+let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = []) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, resources: resources, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "heliograph",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "heliograph", targets: ["heliograph"]),
+        .library(name: "HeliographClient", targets: ["HeliographClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+    ],
+    targets: [
+        // System libraries.
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // Values everybody shares.
+        module("MeshCore"),
+
+        // Pure decisions.
+        module("Membership", ["MeshCore"]),
+        module("View", ["MeshCore"]),
+        module("Rooms", ["MeshCore", collections]),
+        module("Presence", ["MeshCore", collections]),
+        module("Session", ["MeshCore", collections]),
+
+        // Bytes.
+        module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
+
+        // Shells.
+        module("MeshConfiguration", ["MeshCore", yaml]),
+        module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, collections], resources: [.embedInCode("Redis/Lua")]),
+        module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, logging, collections]),
+        module(
+            "Relay",
+            [
+                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations",
+                nioCore, nioPosix, logging, jwt, collections, lifecycle,
+            ]),
+        module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
+
+        // Clients.
+        module("HeliographClient", ["MeshCore", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
+        module("Benchmarks", ["MeshCore", "Wire", nioCore, nioPosix]),
+
+        // The command line.
+        .executableTarget(
+            name: "heliograph",
+            dependencies: [
+                "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
+                arguments, jwt, logging, lifecycle, nioCore, nioPosix,
+            ],
+            swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,4 @@
+#ifndef HELIOGRAPH_CHiredis_SHIM_H
+#define HELIOGRAPH_CHiredis_SHIM_H
+#include <hiredis/hiredis.h>
+#endif
