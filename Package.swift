@@ -11,13 +11,12 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let jwt: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -44,7 +43,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -65,22 +63,22 @@ let package = Package(
         // Pure decisions.
         module("Membership", ["MeshCore"]),
         module("View", ["MeshCore"]),
-        module("Rooms", ["MeshCore", collections]),
-        module("Presence", ["MeshCore", collections]),
-        module("Session", ["MeshCore", collections]),
+        module("Rooms", ["MeshCore", deque]),
+        module("Presence", ["MeshCore", deque]),
+        module("Session", ["MeshCore", deque]),
 
         // Bytes.
         module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
 
         // Shells.
         module("MeshConfiguration", ["MeshCore", yaml]),
-        module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, collections], resources: [.embedInCode("Redis/Lua")]),
-        module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, logging, collections]),
+        module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
+        module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, logging, deque]),
         module(
             "Relay",
             [
                 "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations",
-                nioCore, nioPosix, logging, jwt, collections, lifecycle,
+                nioCore, nioPosix, logging, jwt, deque, lifecycle,
             ]),
         module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
 

@@ -1,0 +1,43 @@
+import MeshCore
+
+/// The members of a room as the root published them, kept at a level below that somebody asked for presence.
+public struct MemberMirror: Sendable {
+    private var members: [String: Member] = [:]
+    public private(set) var count = 0
+    public private(set) var lastSeen: WallMilliseconds = 0
+
+    public init() {}
+
+    public var all: [Member] { Array(members.values) }
+    public func member(_ user: String) -> Member? { members[user] }
+
+    /// The state of the room at a join. What it changes against the mirror of an earlier join is returned as a diff, so that
+    /// subscribers who watched through a lost link see updates and not a second list.
+    public mutating func reset(to fresh: [Member], count newCount: Int, lastSeen seen: WallMilliseconds) -> MemberDiff? {
+        var diff = MemberDiff()
+        var next: [String: Member] = [:]
+        for member in fresh {
+            next[member.user] = member
+            guard let old = members[member.user] else {
+                diff.joined.append(member)
+                continue
+            }
+            if old != member { diff.updated.append(member) }
+        }
+        diff.left = members.keys.filter { next[$0] == nil }
+        members = next
+        count = newCount
+        lastSeen = seen
+        diff.count = newCount
+        diff.lastSeen = seen
+        return diff.isEmpty ? nil : diff
+    }
+
+    public mutating func apply(_ diff: MemberDiff) {
+        for member in diff.joined { members[member.user] = member }
+        for member in diff.updated { members[member.user] = member }
+        for user in diff.left { members[user] = nil }
+        count = diff.count
+        if diff.lastSeen > 0 { lastSeen = diff.lastSeen }
+    }
+}

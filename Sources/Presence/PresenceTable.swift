@@ -1,0 +1,175 @@
+import MeshCore
+
+/// The members of one room as one level of its tree knows them: each owner's set with its version, and where it was heard. The root
+/// merges them into members and publishes the differences; a level in between only passes them on.
+///
+/// Order is by (boot, version): what is not newer is an allowed drop. An owner that cannot be heard any more is hidden after the grace
+/// period and shown again on contact (promise P7).
+public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
+    struct Owner: Sendable {
+        var boot: Boot
+        var version: UInt64
+        var source: Source
+        var entries: [UInt64: MemberEntry]
+        /// Set while its source is out of contact.
+        var lostAt: Instant?
+    }
+
+    public enum Outcome: Hashable, Sendable {
+        case applied
+        /// Older than what is known.
+        case stale
+        /// A delta that does not follow on what is known: the owner has to send a snapshot.
+        case outOfStep
+    }
+
+    private var owners: [NodeID: Owner] = [:]
+    private var byUser: [String: [NodeID: Set<UInt64>]] = [:]
+    private var published: [String: Member] = [:]
+    private var dirty: Set<String> = []
+
+    public init() {}
+
+    /// No session is known. Owners may still be remembered with their versions, so that late announcements are recognized.
+    public var isEmpty: Bool { byUser.isEmpty }
+    /// Members that were published, so that a joiner's list and the diffs that follow fit together.
+    public var members: [Member] { Array(published.values) }
+    public var count: Int { published.count }
+    public var hasChanges: Bool { !dirty.isEmpty }
+    public func member(_ user: String) -> Member? { published[user] }
+
+    // MARK: What owners say
+
+    public mutating func apply(_ update: OwnerUpdate, from source: Source) -> Outcome {
+        let node = update.owner.node
+        if let known = owners[node] {
+            if update.owner.boot < known.boot { return .stale }
+            if update.owner.boot > known.boot { forget(node) }
+        }
+        switch update.content {
+        case .snapshot(let entries): return replace(update, entries, from: source)
+        case .delta(let from, let upserted, let removed):
+            return change(update, from: from, upserted: upserted, removed: removed, source: source)
+        case .gone:
+            guard let known = owners[node], known.source == source else { return .stale }
+            forget(node)
+            return .applied
+        }
+    }
+
+    private mutating func replace(_ update: OwnerUpdate, _ entries: [MemberEntry], from source: Source) -> Outcome {
+        let node = update.owner.node
+        if let known = owners[node], known.version > update.version { return .stale }
+        let old = owners[node]?.entries ?? [:]
+        for (session, entry) in old { unindex(entry, node, session) }
+        var fresh: [UInt64: MemberEntry] = [:]
+        for entry in entries {
+            fresh[entry.session] = entry
+            index(entry, node)
+        }
+        owners[node] = Owner(boot: update.owner.boot, version: update.version, source: source, entries: fresh)
+        return .applied
+    }
+
+    private mutating func change(
+        _ update: OwnerUpdate, from: UInt64, upserted: [MemberEntry], removed: [UInt64], source: Source
+    ) -> Outcome {
+        let node = update.owner.node
+        guard var owner = owners[node] else { return .outOfStep }
+        if update.version <= owner.version { return .stale }
+        guard from == owner.version else { return .outOfStep }
+        for session in removed {
+            if let entry = owner.entries.removeValue(forKey: session) { unindex(entry, node, session) }
+        }
+        for entry in upserted {
+            if let old = owner.entries.updateValue(entry, forKey: entry.session) { unindex(old, node, entry.session) }
+            index(entry, node)
+        }
+        owner.version = update.version
+        owner.source = source
+        owner.lostAt = nil
+        owners[node] = owner
+        return .applied
+    }
+
+    // MARK: Contact
+
+    /// The way to everything heard from `source` is gone: hidden when `expire` is called after the grace period.
+    public mutating func lost(_ source: Source, now: Instant) {
+        for (node, owner) in owners where owner.source == source && owner.lostAt == nil { owners[node]?.lostAt = now }
+    }
+
+    public var hasLost: Bool { owners.values.contains { $0.lostAt != nil } }
+
+    /// Forgets the owners that were out of contact for `grace`; the answer is what to say upwards.
+    public mutating func expire(now: Instant, grace: TimeSpan) -> [OwnerUpdate] {
+        var gone: [OwnerUpdate] = []
+        for (node, owner) in owners {
+            guard let lostAt = owner.lostAt, now - lostAt >= grace else { continue }
+            gone.append(OwnerUpdate(owner: NodeBoot(node: node, boot: owner.boot), version: owner.version, content: .gone))
+            forget(node)
+        }
+        return gone
+    }
+
+    /// Everything known, for a parent that is new or came back. Owners out of contact are left out: they would look alive.
+    public func snapshots() -> [OwnerUpdate] {
+        owners.compactMap { node, owner in
+            guard owner.lostAt == nil else { return nil }
+            return OwnerUpdate(
+                owner: NodeBoot(node: node, boot: owner.boot), version: owner.version, content: .snapshot(Array(owner.entries.values)))
+        }
+    }
+
+    public func entries() -> [(owner: NodeBoot, entry: MemberEntry)] {
+        owners.flatMap { node, owner in owner.entries.values.map { (NodeBoot(node: node, boot: owner.boot), $0) } }
+    }
+
+    // MARK: What members are told
+
+    /// The difference to the last call, merged over everything that happened since; nil for none.
+    public mutating func takeDiff() -> MemberDiff? {
+        guard !dirty.isEmpty else { return nil }
+        var diff = MemberDiff()
+        for user in dirty {
+            let now = Member.merging(user, entries(of: user))
+            let before = published[user]
+            guard now != before else { continue }
+            published[user] = now
+            if let now {
+                if before == nil { diff.joined.append(now) } else { diff.updated.append(now) }
+            } else {
+                diff.left.append(user)
+            }
+        }
+        dirty.removeAll()
+        diff.count = published.count
+        return diff.isEmpty ? nil : diff
+    }
+
+    /// Devices of users by region of their session, for the operations page.
+    public func sessionsPerRegion() -> [RegionID: Int] {
+        owners.reduce(into: [:]) { $0[$1.key.region, default: 0] += $1.value.entries.count }
+    }
+
+    private func entries(of user: String) -> [MemberEntry] {
+        (byUser[user] ?? [:]).flatMap { node, sessions in sessions.compactMap { owners[node]?.entries[$0] } }
+    }
+
+    private mutating func forget(_ node: NodeID) {
+        guard let owner = owners.removeValue(forKey: node) else { return }
+        for (session, entry) in owner.entries { unindex(entry, node, session) }
+    }
+
+    private mutating func index(_ entry: MemberEntry, _ node: NodeID) {
+        byUser[entry.user, default: [:]][node, default: []].insert(entry.session)
+        dirty.insert(entry.user)
+    }
+
+    private mutating func unindex(_ entry: MemberEntry, _ node: NodeID, _ session: UInt64) {
+        byUser[entry.user]?[node]?.remove(session)
+        if byUser[entry.user]?[node]?.isEmpty == true { byUser[entry.user]?[node] = nil }
+        if byUser[entry.user]?.isEmpty == true { byUser[entry.user] = nil }
+        dirty.insert(entry.user)
+    }
+}
