@@ -99,6 +99,25 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         for (node, owner) in owners where owner.source == source && owner.lostAt == nil { owners[node]?.lostAt = now }
     }
 
+    /// Entries that a store remembers, for a root that starts: shown until their owner speaks or the grace period ends. Owners that
+    /// have spoken are left as they are.
+    public mutating func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)], from source: Source, now: Instant) {
+        let spoken = Set(owners.keys)
+        for (owner, entry) in entries where !spoken.contains(owner.node) {
+            let newest = owners[owner.node]
+            if let newest, newest.boot > owner.boot { continue }
+            if let newest, newest.boot < owner.boot { forget(owner.node) }
+            owners[owner.node, default: Owner(boot: owner.boot, version: 0, source: source, entries: [:], lostAt: now)]
+                .entries[entry.session] = entry
+            index(entry, owner.node)
+        }
+    }
+
+    /// Forgets what was heard from `source`, without telling anybody: it is heard elsewhere.
+    public mutating func drop(_ source: Source) {
+        for (node, owner) in owners where owner.source == source { forget(node) }
+    }
+
     public var hasLost: Bool { owners.values.contains { $0.lostAt != nil } }
 
     /// Forgets the owners that were out of contact for `grace`; the answer is what to say upwards.

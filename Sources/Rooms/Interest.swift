@@ -7,13 +7,11 @@ public struct Interest: OptionSet, Hashable, Sendable {
     public static let presence = Interest(rawValue: 2)
     public static let typing = Interest(rawValue: 4)
     public static let receipts = Interest(rawValue: 8)
-    /// Nothing needs to flow down, but members below announce themselves through this child.
-    public static let membership = Interest(rawValue: 16)
 }
 
 /// How many below want each thing: the first adds interest, the last one leaving removes it.
 public struct InterestCount: Sendable {
-    private var counts: (messages: Int32, presence: Int32, typing: Int32, receipts: Int32, membership: Int32) = (0, 0, 0, 0, 0)
+    private var counts: (messages: Int32, presence: Int32, typing: Int32, receipts: Int32) = (0, 0, 0, 0)
 
     public init() {}
 
@@ -25,7 +23,6 @@ public struct InterestCount: Sendable {
         if interest.contains(.presence) { counts.presence += step }
         if interest.contains(.typing) { counts.typing += step }
         if interest.contains(.receipts) { counts.receipts += step }
-        if interest.contains(.membership) { counts.membership += step }
     }
 
     public var union: Interest {
@@ -34,7 +31,6 @@ public struct InterestCount: Sendable {
         if counts.presence > 0 { result.insert(.presence) }
         if counts.typing > 0 { result.insert(.typing) }
         if counts.receipts > 0 { result.insert(.receipts) }
-        if counts.membership > 0 { result.insert(.membership) }
         return result
     }
 }

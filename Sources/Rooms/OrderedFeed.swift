@@ -94,6 +94,12 @@ public struct OrderedFeed<Message: Sendable>: Sendable {
         return (output, nil)
     }
 
+    /// The level above announced that everything up to `position` is lost.
+    public mutating func skipped(to position: Position) {
+        guard hole == nil, position > head ?? .zero else { return }
+        head = position
+    }
+
     /// Nothing kept the missing range: it is announced as lost, and what was held goes on.
     public mutating func gaveUp() -> [Output] {
         guard let open = hole else { return [] }

@@ -538,8 +538,6 @@ public nonisolated struct MeshPresenceAsked: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var generation: UInt64 = 0
-
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -898,6 +896,9 @@ public nonisolated struct MeshRefusal: Sendable {
     /// a bound of the room
     case resourceExhausted // = 3
     case unimplemented // = 4
+
+    /// nobody asked the root: no way to it now
+    case unreachable // = 5
     case UNRECOGNIZED(Int)
 
     public init() {
@@ -911,6 +912,7 @@ public nonisolated struct MeshRefusal: Sendable {
       case 2: self = .outOfSequence
       case 3: self = .resourceExhausted
       case 4: self = .unimplemented
+      case 5: self = .unreachable
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -922,6 +924,7 @@ public nonisolated struct MeshRefusal: Sendable {
       case .outOfSequence: return 2
       case .resourceExhausted: return 3
       case .unimplemented: return 4
+      case .unreachable: return 5
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -933,6 +936,7 @@ public nonisolated struct MeshRefusal: Sendable {
       .outOfSequence,
       .resourceExhausted,
       .unimplemented,
+      .unreachable,
     ]
 
   }
@@ -1978,29 +1982,18 @@ nonisolated extension MeshTypingUpdate: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension MeshPresenceAsked: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".PresenceAsked"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
-      default: break
-      }
-    }
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.generation != 0 {
-      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
-    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: MeshPresenceAsked, rhs: MeshPresenceAsked) -> Bool {
-    if lhs.generation != rhs.generation {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2662,7 +2655,7 @@ nonisolated extension MeshRefusal: SwiftProtobuf.Message, SwiftProtobuf._Message
 }
 
 nonisolated extension MeshRefusal.Reason: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNAVAILABLE\0\u{1}NOT_ROOT\0\u{1}OUT_OF_SEQUENCE\0\u{1}RESOURCE_EXHAUSTED\0\u{1}UNIMPLEMENTED\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNAVAILABLE\0\u{1}NOT_ROOT\0\u{1}OUT_OF_SEQUENCE\0\u{1}RESOURCE_EXHAUSTED\0\u{1}UNIMPLEMENTED\0\u{1}UNREACHABLE\0")
 }
 
 nonisolated extension MeshNodeNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

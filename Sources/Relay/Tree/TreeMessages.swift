@@ -1,0 +1,138 @@
+import MeshCore
+import NIOCore
+import Presence
+import Rooms
+import Wire
+
+/// A message of a room on its way down: made once at the root, shared by all levels.
+struct RoomMessage: Sendable {
+    /// Nil for an ephemeral one.
+    var position: Position?
+    /// The encoded `heliograph.v1.Message`, whole.
+    var body: ByteBuffer
+}
+
+/// What a child tells its parent about a room.
+enum TreeUp: Sendable {
+    case join(generation: UInt64, interest: Interest, fence: Fence)
+    case leave(generation: UInt64)
+    case announce([OwnerUpdate])
+    /// Only from a cell to the hub of its own node, which is the owner in the eyes of the others.
+    case members(upserted: [MemberEntry], removed: [UInt64])
+    case typing(user: String, active: Bool)
+}
+
+/// What a parent tells a child.
+enum TreeDown: Sendable {
+    case joined(RoomState)
+    case refused(generation: UInt64)
+    case delivery(generation: UInt64, Delivery)
+    case members(generation: UInt64, MemberDiff)
+    case typing(generation: UInt64, [TypingTable.Change])
+    /// An owner's delta did not fit: send snapshots.
+    case presenceAsked
+}
+
+/// Messages in order, after a range that was lost if `gap` says so.
+struct Delivery: Sendable {
+    struct Gap: Hashable, Sendable {
+        var from: Position
+        var to: Position
+    }
+
+    var gap: Gap?
+    var messages: [RoomMessage] = []
+}
+
+/// The state of a room with which a join is answered.
+struct RoomState: Sendable {
+    var generation: UInt64
+    var head: Position
+    /// As far as the join asked for presence.
+    var members: [Member] = []
+    var count = 0
+    var lastSeen: WallMilliseconds = 0
+    var typing: [String] = []
+}
+
+/// Something asked of a room's root, from any node.
+struct RootRequest: Sendable {
+    enum Ask: Sendable {
+        case publish(PublishAsk)
+        case history(HistoryAsk)
+        case members(after: String, limit: Int)
+        case describe
+    }
+
+    var origin: NodeBoot
+    var id: UInt64
+    var hops: Int
+    var ask: Ask
+}
+
+struct PublishAsk: Sendable {
+    var session: UInt64
+    /// In the session's publishes to this room; 0 for an ephemeral one, which is not repeated.
+    var number: UInt64
+    var base: UInt64
+    var user: String
+    var key: String
+    var durability: RelayDurability
+    /// The encoded `heliograph.v1.Message` without position and time.
+    var body: ByteBuffer
+}
+
+struct HistoryAsk: Sendable {
+    var after: Position?
+    var before: Position?
+    var limit: Int
+    var newest: Bool
+}
+
+struct RootResponse: Sendable {
+    enum Answer: Sendable {
+        case published(position: Position?, at: WallMilliseconds, duplicate: Bool)
+        case history([RoomMessage], more: Bool)
+        case members([Member], count: Int, next: String)
+        case description(RoomDescription)
+        case refused(Refusal)
+    }
+
+    var origin: NodeBoot
+    var id: UInt64
+    var hops: Int
+    var answer: Answer
+}
+
+struct RoomDescription: Sendable {
+    var head: Position
+    var members: Int
+    var sessions: [RegionID: Int]
+    var logState: String
+}
+
+/// Why the root, or a node on the way to it, did not do what was asked.
+struct Refusal: Error, Sendable {
+    enum Reason: Sendable {
+        /// Nothing happened or the outcome is unknown.
+        case unavailable
+        /// Not the root under this node's topology: compute again.
+        case notRoot
+        /// An earlier publish of the session is missing here: repeat from the first.
+        case outOfSequence
+        case exhausted
+        case unimplemented
+        /// The root was not asked: there is no way to it now.
+        case unreachable
+    }
+
+    var reason: Reason
+    var message: String
+    var retryAfterMs: Int
+
+    init(_ reason: Reason, _ message: String, retryAfterMs: Int = 0) {
+        self.reason = reason
+        self.message = message
+        self.retryAfterMs = retryAfterMs
+    }
+}

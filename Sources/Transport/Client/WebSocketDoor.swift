@@ -1,0 +1,95 @@
+import MeshCore
+import NIOCore
+import NIOHTTP1
+import Wire
+
+/// The WebSocket upgrade of `GET /v1/ws` (RFC 6455, section 4.2).
+final class WebSocketDoor: HTTPServerProtocolUpgrader {
+    static let path = "/v1/ws"
+    static let subprotocols: [(name: String, format: FrameFormat)] = [
+        ("heliograph.v1.json", .webSocketJSON), ("heliograph.v1.proto", .webSocketProtobuf),
+    ]
+
+    let supportedProtocol = "websocket"
+    /// Checked in `buildUpgradeResponse`, which knows a better answer than none.
+    let requiredUpgradeHeaders: [String] = []
+
+    private let front: any ClientFront
+    private let helloBytesMax: Int
+    private let outboxBytesMax: Int
+
+    init(front: any ClientFront, helloBytesMax: Int, outboxBytesMax: Int) {
+        self.front = front
+        self.helloBytesMax = helloBytesMax
+        self.outboxBytesMax = outboxBytesMax
+    }
+
+    struct Refused: Error {}
+
+    func buildUpgradeResponse(
+        channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
+    ) -> EventLoopFuture<HTTPHeaders> {
+        guard front.acceptsConnections, let key = Self.key(of: upgradeRequest), Self.format(for: upgradeRequest) != nil else {
+            return channel.eventLoop.makeFailedFuture(Refused())
+        }
+        var headers = initialResponseHeaders
+        headers.replaceOrAdd(name: "sec-websocket-accept", value: WebSocketHandshake.acceptKey(for: key))
+        if let name = Self.offered(upgradeRequest).first(where: { offer in Self.subprotocols.contains { $0.name == offer } }) {
+            headers.replaceOrAdd(name: "sec-websocket-protocol", value: name)
+        }
+        return channel.eventLoop.makeSucceededFuture(headers)
+    }
+
+    func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
+        let connection = ClientConnection(
+            format: Self.format(for: upgradeRequest) ?? .webSocketJSON, channel: context.channel, meter: front.meter,
+            helloBytesMax: helloBytesMax, outboxBytesMax: outboxBytesMax)
+        return context.eventLoop.makeCompletedFuture {
+            try context.pipeline.syncOperations.addHandler(connection)
+            front.connected(connection)
+            if connection.delegate == nil { connection.closeNow() }
+        }
+    }
+
+    /// Why a request for `/v1/ws` was not upgraded.
+    static func refusal(of head: HTTPRequestHead) -> HTTPAnswer {
+        guard head.method == .GET else {
+            return HTTPAnswer(status: 405, headers: [("allow", "GET")], body: #"{"error":"GET is the only method here"}"#)
+        }
+        guard head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" }) else {
+            return HTTPAnswer(
+                status: 426, headers: [("upgrade", "websocket"), ("connection", "upgrade")], body: #"{"error":"this is a WebSocket endpoint"}"#)
+        }
+        guard head.headers.first(name: "sec-websocket-version") == "13" else {
+            return HTTPAnswer(
+                status: 426, headers: [("sec-websocket-version", "13")], body: #"{"error":"WebSocket version 13 is spoken here"}"#)
+        }
+        guard key(of: head) != nil else {
+            return HTTPAnswer(status: 400, body: #"{"error":"Sec-WebSocket-Key is not 16 bytes in base64, or Connection does not say upgrade"}"#)
+        }
+        guard format(for: head) != nil else {
+            return HTTPAnswer(status: 400, body: #"{"error":"no offered subprotocol is heliograph.v1.json or heliograph.v1.proto"}"#)
+        }
+        return HTTPAnswer(status: 503, headers: [("retry-after", "1")], body: #"{"error":"this node takes no new connections now"}"#)
+    }
+
+    private static func offered(_ head: HTTPRequestHead) -> [String] {
+        head.headers[canonicalForm: "sec-websocket-protocol"].map(String.init)
+    }
+
+    /// JSON when nothing is offered; nil when nothing that is offered is known.
+    private static func format(for head: HTTPRequestHead) -> FrameFormat? {
+        let offers = offered(head)
+        if offers.isEmpty { return .webSocketJSON }
+        return offers.lazy.compactMap { offer in subprotocols.first { $0.name == offer }?.format }.first
+    }
+
+    private static func key(of head: HTTPRequestHead) -> String? {
+        guard head.method == .GET, RequestTarget(head.uri).path == path, head.version >= .http1_1,
+            head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }),
+            head.headers.first(name: "sec-websocket-version") == "13",
+            let key = head.headers.first(name: "sec-websocket-key"), WebSocketHandshake.isValidKey(key)
+        else { return nil }
+        return key
+    }
+}
