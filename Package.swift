@@ -14,6 +14,7 @@ let settings: [SwiftSetting] = [
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioFoundation: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -64,8 +65,8 @@ let package = Package(
         module("Membership", ["MeshCore"]),
         module("View", ["MeshCore"]),
         module("Rooms", ["MeshCore", deque]),
-        module("Presence", ["MeshCore", deque]),
-        module("Session", ["MeshCore", deque]),
+        module("Presence", ["MeshCore"]),
+        module("Session", ["MeshCore"]),
 
         // Bytes.
         module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
@@ -78,7 +79,7 @@ let package = Package(
             "Relay",
             [
                 "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations",
-                nioCore, nioPosix, logging, jwt, deque, lifecycle,
+                nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
         module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
 

@@ -12,9 +12,12 @@ public struct PublishQueue<Publish: Sendable>: Sendable {
     }
 
     private var pending: Deque<Pending> = []
-    private var nextNumber: UInt64 = 1
+    private var nextNumber: UInt64
+    /// Something was refused in a way that a repeat may mend.
+    public private(set) var isRefused = false
 
-    public init() {}
+    /// - Parameter number: above every number that this session has used for the room before.
+    public init(startingAt number: UInt64) { nextNumber = number }
 
     public var isEmpty: Bool { pending.isEmpty }
     public var count: Int { pending.count }
@@ -34,8 +37,13 @@ public struct PublishQueue<Publish: Sendable>: Sendable {
         return pending.remove(at: index).publish
     }
 
+    public func pending(_ number: UInt64) -> Publish? { pending.first { $0.number == number }?.publish }
+
+    public mutating func markRefused() { isRefused = true }
+
     /// Everything without an outcome, to be sent again now.
     public mutating func resend(now: Instant) -> [Pending] {
+        isRefused = false
         for index in pending.indices { pending[index].sentAt = now }
         return Array(pending)
     }

@@ -46,6 +46,8 @@ public struct Uplink<Parent: Hashable & Sendable>: Sendable {
         return live.interest.isSuperset(of: interest)
     }
 
+    /// Nothing is under way and nothing waits for a time to pass.
+    public var isSettled: Bool { idleSince == nil && asked == nil && (live != nil || wanted.isEmpty || place == .root) }
     public var isLive: Bool { place == .root || live != nil }
     public var isRoot: Bool { place == .root }
     public var parent: Parent? {

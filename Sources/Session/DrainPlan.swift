@@ -4,18 +4,21 @@ import MeshCore
 public struct DrainPlan: Sendable {
     /// Sessions that the other edges are asked to take per second.
     public static let sessionsPerSecond = 500
-    public static let afterMsMost = 30_000
+    public static let windowMsLeast = 250
+    public static let windowMsMost = 30_000
 
-    private let sessions: Int
+    private let windowMs: Int
     private var random: SeededRandom
 
-    public init(sessions: Int, seed: UInt64) {
-        self.sessions = sessions
+    public init(windowMs: Int, seed: UInt64) {
+        self.windowMs = max(1, windowMs)
         random = SeededRandom(seed: seed)
     }
 
-    /// The width of the window in milliseconds: at least a quarter of a second, so that even a few do not come as one.
-    public var windowMs: Int { min(Self.afterMsMost, max(250, sessions * 1000 / Self.sessionsPerSecond)) }
+    /// The window over which `sessions` are spread, in milliseconds; never nothing, so that even a few do not come as one.
+    public static func windowMs(sessions: Int) -> Int {
+        min(windowMsMost, max(windowMsLeast, sessions * 1000 / sessionsPerSecond))
+    }
 
     /// A slot drawn evenly from the window.
     public mutating func nextAfterMs() -> Int { Int.random(in: 0..<windowMs, using: &random) }

@@ -9,7 +9,7 @@ public enum Role: String, Hashable, Sendable {
     case admin, member, guest
 
     /// What the role allows in rooms that no grant of the token names.
-    var permissions: Set<Permission> {
+    public var permissions: Set<Permission> {
         switch self {
         case .admin: Set(Permission.allCases)
         case .member: [.subscribe, .publish, .presence, .history]

@@ -6,6 +6,8 @@ import NIOCore
 public enum MessageBody {
     private static let atTag: UInt8 = 6 << 3 | 0
     private static let positionTag: UInt8 = 2 << 3 | 2
+    /// `ServerFrame.message`.
+    private static let messageTag: UInt8 = 12 << 3 | 2
     private static let epochTag: UInt8 = 1 << 3 | 0
     private static let seqTag: UInt8 = 2 << 3 | 0
 
@@ -22,6 +24,23 @@ public enum MessageBody {
         appendVarint(position.epoch, to: &body)
         body.writeInteger(seqTag)
         appendVarint(position.seq, to: &body)
+    }
+
+    /// Nil for bytes that are no message.
+    public static func decode(_ body: ByteBuffer) -> RelayMessage? { try? RelayMessage(serializedBytes: BorrowedBytes(body)) }
+
+    public static func encode(_ message: RelayMessage) -> ByteBuffer? {
+        guard let bytes: [UInt8] = try? message.serializedBytes() else { return nil }
+        return ByteBuffer(bytes: bytes)
+    }
+
+    /// Appends a whole message as a delimited `ServerFrame` push, by wrapping its bytes.
+    public static func appendPush(_ message: ByteBuffer, to buffer: inout ByteBuffer) {
+        let length = UInt64(message.readableBytes)
+        appendVarint(1 + UInt64(varintBytes(length)) + length, to: &buffer)
+        buffer.writeInteger(messageTag)
+        appendVarint(length, to: &buffer)
+        buffer.writeImmutableBuffer(message)
     }
 
     private static func appendVarint(_ value: UInt64, to body: inout ByteBuffer) {

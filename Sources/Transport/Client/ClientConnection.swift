@@ -10,7 +10,7 @@ import Musl
 
 /// What a connection tells its session. Called on the connection's event loop.
 public protocol ClientConnectionDelegate: AnyObject {
-    /// One WebSocket message in the connection's format.
+    /// One WebSocket message in the connection's encoding.
     func connectionReceived(_ payload: ByteBuffer)
     /// The peer broke RFC 6455; the connection closes itself with the matching code.
     func connectionViolated(_ violation: WebSocketViolation)
@@ -42,7 +42,7 @@ public final class ClientConnection: ChannelInboundHandler {
     public typealias InboundIn = ByteBuffer
     public typealias OutboundOut = ByteBuffer
 
-    public let format: FrameFormat
+    public let encoding: FrameEncoding
     public let eventLoop: any EventLoop
     /// The address of the peer, for the log.
     public let peer: String
@@ -53,6 +53,8 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Of the last tick in which a room had something for this connection; see `touch`.
     private var touchedTick: UInt64 = 0
     private var isCorked = false
+
+    private static let sendFlags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
 
     private var context: ChannelHandlerContext?
     private var descriptor: CInt = -1
@@ -68,10 +70,10 @@ public final class ClientConnection: ChannelInboundHandler {
     private let meter: SendMeter
 
     public init(
-        format: FrameFormat, channel: any Channel, meter: SendMeter, helloBytesMax: Int, outboxBytesMax: Int
+        encoding: FrameEncoding, channel: any Channel, meter: SendMeter, helloBytesMax: Int, outboxBytesMax: Int
     ) {
         self.meter = meter
-        self.format = format
+        self.encoding = encoding
         self.outboxBytesMax = outboxBytesMax
         eventLoop = channel.eventLoop
         peer = channel.remoteAddress?.description ?? "unknown"
@@ -128,8 +130,8 @@ public final class ClientConnection: ChannelInboundHandler {
 
     private func handle(_ event: WebSocketParser.Event) {
         switch event {
-        case .text(let payload): receive(payload, as: .webSocketJSON)
-        case .binary(let payload): receive(payload, as: .webSocketProtobuf)
+        case .text(let payload): receive(payload, as: .json)
+        case .binary(let payload): receive(payload, as: .protobuf)
         case .ping(let payload): control { WebSocketFrames.appendPong(payload, to: &$0) }
         case .pong: break
         case .close(let code, _):
@@ -140,8 +142,8 @@ public final class ClientConnection: ChannelInboundHandler {
         }
     }
 
-    private func receive(_ payload: ByteBuffer, as received: FrameFormat) {
-        guard received == format else { return violated(.unexpectedType) }
+    private func receive(_ payload: ByteBuffer, as received: FrameEncoding) {
+        guard received == encoding else { return violated(.unexpectedType) }
         guard !isClosing else { return }
         delegate?.connectionReceived(payload)
     }
@@ -157,7 +159,7 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Adds one message to the outbox; `flush` sends it. The cell must be told (`isQueuedForFlush`).
     public func append(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
-        outbox.append(format, write)
+        outbox.append(encoding, write)
         checkLimit()
     }
 
@@ -165,7 +167,7 @@ public final class ClientConnection: ChannelInboundHandler {
 
     private func control(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
-        outbox.appendControl(format, write)
+        outbox.appendControl(encoding, write)
         checkLimit()
         flush()
     }
@@ -180,7 +182,7 @@ public final class ClientConnection: ChannelInboundHandler {
     public func flush() {
         isCorked = false
         guard writing == 0, descriptor >= 0, !outbox.isEmpty else { return }
-        let bytes = outbox.take(format)
+        let bytes = outbox.take(encoding)
         let sent = bytes.withUnsafeReadableBytes { sendDirectly($0) }
         if sent < bytes.readableBytes { handToNIO(bytes.getSlice(at: bytes.readerIndex + sent, length: bytes.readableBytes - sent) ?? bytes) }
     }
@@ -200,7 +202,7 @@ public final class ClientConnection: ChannelInboundHandler {
     public func deliver(_ batch: UnsafeRawBufferPointer) -> Bool {
         guard descriptor >= 0, !isClosing else { return false }
         if isCorked || writing > 0 || !outbox.isEmpty {
-            outbox.append(frames: batch, format)
+            outbox.append(frames: batch, encoding)
             checkLimit()
             return true
         }
@@ -213,7 +215,7 @@ public final class ClientConnection: ChannelInboundHandler {
     @inline(__always)
     private func sendDirectly(_ bytes: UnsafeRawBufferPointer) -> Int {
         while true {
-            let count = send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL.rawValue) | CInt(MSG_DONTWAIT.rawValue))
+            let count = send(descriptor, bytes.baseAddress, bytes.count, Self.sendFlags)
             if count >= 0 {
                 meter.sends += 1
                 meter.bytes += UInt64(count)
@@ -250,7 +252,7 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Sends what waits and a close frame, and waits a bounded time for the peer's.
     public func close(code: UInt16, reason: String) {
         guard isOpen else { return }
-        outbox.appendControl(format) { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
+        outbox.appendControl(encoding) { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
         flush()
         isClosing = true
         if peerClosed, writing == 0 { return closeNow() }

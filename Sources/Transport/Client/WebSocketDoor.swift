@@ -6,9 +6,6 @@ import Wire
 /// The WebSocket upgrade of `GET /v1/ws` (RFC 6455, section 4.2).
 final class WebSocketDoor: HTTPServerProtocolUpgrader {
     static let path = "/v1/ws"
-    static let subprotocols: [(name: String, format: FrameFormat)] = [
-        ("heliograph.v1.json", .webSocketJSON), ("heliograph.v1.proto", .webSocketProtobuf),
-    ]
 
     let supportedProtocol = "websocket"
     /// Checked in `buildUpgradeResponse`, which knows a better answer than none.
@@ -29,12 +26,12 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
     func buildUpgradeResponse(
         channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
     ) -> EventLoopFuture<HTTPHeaders> {
-        guard front.acceptsConnections, let key = Self.key(of: upgradeRequest), Self.format(for: upgradeRequest) != nil else {
+        guard front.acceptsConnections, let key = Self.key(of: upgradeRequest), Self.encoding(for: upgradeRequest) != nil else {
             return channel.eventLoop.makeFailedFuture(Refused())
         }
         var headers = initialResponseHeaders
         headers.replaceOrAdd(name: "sec-websocket-accept", value: WebSocketHandshake.acceptKey(for: key))
-        if let name = Self.offered(upgradeRequest).first(where: { offer in Self.subprotocols.contains { $0.name == offer } }) {
+        if let name = Self.offered(upgradeRequest).first(where: { FrameEncoding(subprotocol: $0) != nil }) {
             headers.replaceOrAdd(name: "sec-websocket-protocol", value: name)
         }
         return channel.eventLoop.makeSucceededFuture(headers)
@@ -42,7 +39,7 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
 
     func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
         let connection = ClientConnection(
-            format: Self.format(for: upgradeRequest) ?? .webSocketJSON, channel: context.channel, meter: front.meter,
+            encoding: Self.encoding(for: upgradeRequest) ?? .json, channel: context.channel, meter: front.meter,
             helloBytesMax: helloBytesMax, outboxBytesMax: outboxBytesMax)
         return context.eventLoop.makeCompletedFuture {
             try context.pipeline.syncOperations.addHandler(connection)
@@ -67,7 +64,7 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
         guard key(of: head) != nil else {
             return HTTPAnswer(status: 400, body: #"{"error":"Sec-WebSocket-Key is not 16 bytes in base64, or Connection does not say upgrade"}"#)
         }
-        guard format(for: head) != nil else {
+        guard encoding(for: head) != nil else {
             return HTTPAnswer(status: 400, body: #"{"error":"no offered subprotocol is heliograph.v1.json or heliograph.v1.proto"}"#)
         }
         return HTTPAnswer(status: 503, headers: [("retry-after", "1")], body: #"{"error":"this node takes no new connections now"}"#)
@@ -78,14 +75,14 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
     }
 
     /// JSON when nothing is offered; nil when nothing that is offered is known.
-    private static func format(for head: HTTPRequestHead) -> FrameFormat? {
+    private static func encoding(for head: HTTPRequestHead) -> FrameEncoding? {
         let offers = offered(head)
-        if offers.isEmpty { return .webSocketJSON }
-        return offers.lazy.compactMap { offer in subprotocols.first { $0.name == offer }?.format }.first
+        if offers.isEmpty { return .json }
+        return offers.lazy.compactMap { FrameEncoding(subprotocol: $0) }.first
     }
 
     private static func key(of head: HTTPRequestHead) -> String? {
-        guard head.method == .GET, RequestTarget(head.uri).path == path, head.version >= .http1_1,
+        guard head.method == .GET, RequestTarget(head.uri).path == path, head.version.major == 1, head.version.minor >= 1,
             head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }),
             head.headers.first(name: "sec-websocket-version") == "13",
             let key = head.headers.first(name: "sec-websocket-key"), WebSocketHandshake.isValidKey(key)

@@ -138,7 +138,7 @@ private enum FrameList<Frame: RelayFrame> {
 }
 
 /// Lends the bytes of a buffer to SwiftProtobuf without a copy.
-private struct BorrowedBytes: SwiftProtobufContiguousBytes {
+struct BorrowedBytes: SwiftProtobufContiguousBytes {
     private var buffer: ByteBuffer
 
     init(_ buffer: ByteBuffer) { self.buffer = buffer }

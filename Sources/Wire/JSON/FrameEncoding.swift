@@ -7,6 +7,14 @@ public enum FrameEncoding: Hashable, Sendable, CaseIterable {
     /// Binary: varint-length-delimited protobuf messages.
     case protobuf
 
+    /// Its place in a table that has one entry for each encoding.
+    public var index: Int {
+        switch self {
+        case .json: 0
+        case .protobuf: 1
+        }
+    }
+
     public var subprotocol: String {
         switch self {
         case .json: "heliograph.v1.json"

@@ -10,6 +10,19 @@ public enum WebSocketHandshake {
         Base64.string(SHA1.digest(Array((key + guid).utf8)))
     }
 
+    /// Whether a `Sec-WebSocket-Key` is the base64 form of 16 bytes (RFC 6455, section 4.2.1).
+    public static func isValidKey(_ key: String) -> Bool {
+        let bytes = Array(key.utf8)
+        guard bytes.count == 24, bytes[22...] == [UInt8(ascii: "="), UInt8(ascii: "=")] else { return false }
+        return bytes[..<22].allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+            case UInt8(ascii: "+"), UInt8(ascii: "/"): true
+            default: false
+            }
+        }
+    }
+
     /// A fresh `Sec-WebSocket-Key`: 16 random bytes in base64.
     public static func makeKey(using random: inout some RandomNumberGenerator) -> String {
         Base64.string((0..<16).map { _ in UInt8.random(in: 0...255, using: &random) })

@@ -24,6 +24,7 @@ public struct WebSocketViolation: Error, Hashable, Sendable, CustomStringConvert
     public static let strayContinuation = Self(1002, "continuation without a message")
     public static let messageInsideMessage = Self(1002, "message inside a fragmented message")
     public static let invalidCloseCode = Self(1002, "invalid close code")
+    public static let unexpectedType = Self(1003, "message type does not fit the subprotocol")
     public static let invalidText = Self(1007, "text is not UTF-8")
     public static let invalidCloseReason = Self(1007, "close reason is not UTF-8")
     public static let messageTooLarge = Self(1009, "message too large")

@@ -1,0 +1,93 @@
+import Logging
+import MeshCore
+import NIOCore
+import Session
+import Transport
+import Wire
+
+extension Cell: ClientFront {
+    func connected(_ connection: ClientConnection) {
+        let session = ClientSession(cell: self, connection: connection, number: nextSession())
+        sessions[session.number] = session
+        connection.delegate = session
+    }
+
+    func answer(_ question: HTTPQuestion) -> EventLoopFuture<HTTPAnswer> {
+        loop.makeSucceededFuture(ClientHTTP(cell: self).answer(question))
+    }
+
+    func countDrop(_ reason: DropReason) { drops.count(reason) }
+
+    /// The session has left its rooms.
+    func ended(_ session: ClientSession) { sessions[session.number] = nil }
+
+    func encode(_ frame: RelayServerFrame, _ encoding: FrameEncoding, into buffer: inout ByteBuffer) {
+        do throws(FrameFault) {
+            try ServerFrameEncoder.append(frame, encoding: encoding, to: &buffer)
+        } catch {
+            drops.count(.malformedFrame)
+        }
+    }
+
+    /// A key for a publish that came without one: unique over nodes, their runs, sessions and time.
+    func makeKey(for session: ClientSession) -> String {
+        lastKey += 1
+        return "\(keyPrefix)-\(String(lastKey, radix: 36))"
+    }
+}
+
+extension Cell {
+    static let fastTick = TimeAmount.milliseconds(100)
+
+    /// The cell's own clock: what is restless is looked at ten times a second, everything else once.
+    func startTimers() {
+        loop.assumeIsolated().scheduleRepeatedTask(initialDelay: Self.fastTick, delay: Self.fastTick) { [weak self] task in
+            guard let self else { return task.cancel() }
+            onFastTick()
+        }
+    }
+
+    private func onFastTick() {
+        fastTicks += 1
+        let now = Clock.now()
+        tickRooms(now: now)
+        for completion in requests.expired(now: now) {
+            completion(.refused(Refusal(.unreachable, "no answer from the room's home in time", retryAfterMs: 1000)))
+        }
+        if fastTicks % 3 == 0 { for session in Array(sessions.values) { session.sweep(now: now) } }
+        if fastTicks % 10 == 0 {
+            for session in Array(sessions.values) { session.checkClock(now: now) }
+            attachStoreIfDue()
+        }
+        if fastTicks % 100 == 0 { forgetIdleRooms(now: now) }
+    }
+
+    private func attachStoreIfDue() {
+        if !storeKeeper.isUp, store.state == .up { attachStore() }
+    }
+
+    private func tickRooms(now: Instant) {
+        for (room, leaf) in restlessLeaves {
+            leaf.tick(now: now)
+            if leaf.isSettled {
+                restlessLeaves[room] = nil
+                if leaf.isIdle { leaves[room] = nil }
+            }
+        }
+        for (room, hub) in restlessHubs {
+            hub.tick(now: now)
+            if hub.isSettled { restlessHubs[room] = nil }
+        }
+    }
+
+    private func forgetIdleRooms(now: Instant) {
+        for (room, hub) in hubs where restlessHubs[room] == nil && hub.isIdle(now: now) { hubs[room] = nil }
+    }
+
+    func report() -> CellReport {
+        CellReport(
+            figures: figures, drops: drops, store: store.figures, storeState: store.state, sessions: sessions.count, rooms: leaves.count,
+            hubs: hubs.count, rootedRooms: hubs.values.reduce(0) { $0 + ($1.root == nil ? 0 : 1) }, requests: requests.count,
+            sends: meter.sends, sentBytes: meter.bytes, partialSends: meter.partialSends)
+    }
+}

@@ -1,0 +1,46 @@
+import MeshCore
+import Store
+
+/// What a cell counts. Plain numbers of its own; a scrape adds the cells up.
+struct CellFigures: Sendable {
+    enum PublishOutcome: String, CaseIterable, Sendable {
+        case acknowledged, unavailable, exhausted = "resource_exhausted", timedOut = "deadline_exceeded"
+    }
+
+    var ticks: UInt64 = 0
+    var hellos: UInt64 = 0
+    var deliveries: UInt64 = 0
+    var publishes: [PublishOutcome: UInt64] = [:]
+    /// At roots.
+    var publishedHome: UInt64 = 0
+    var publishedEphemeral: UInt64 = 0
+    var publishedDuplicate: UInt64 = 0
+    var appendBatches: UInt64 = 0
+
+    mutating func add(_ other: CellFigures) {
+        ticks += other.ticks
+        hellos += other.hellos
+        deliveries += other.deliveries
+        publishes.merge(other.publishes, uniquingKeysWith: +)
+        publishedHome += other.publishedHome
+        publishedEphemeral += other.publishedEphemeral
+        publishedDuplicate += other.publishedDuplicate
+        appendBatches += other.appendBatches
+    }
+}
+
+/// Everything a scrape asks of one cell.
+struct CellReport: Sendable {
+    var figures: CellFigures
+    var drops: DropLedger
+    var store: StoreFigures
+    var storeState: StoreState
+    var sessions: Int
+    var rooms: Int
+    var hubs: Int
+    var rootedRooms: Int
+    var requests: Int
+    var sends: UInt64
+    var sentBytes: UInt64
+    var partialSends: UInt64
+}

@@ -1,0 +1,58 @@
+import MeshCore
+import NIOCore
+import Store
+import Transport
+import View
+
+/// Below a hub stand the cells of its own node and other nodes.
+enum ChildID: Hashable, Sendable {
+    case cell(Int)
+    case node(NodeID)
+    /// What the store remembers of a room, until somebody speaks for it.
+    case store
+}
+
+/// What one cell, or the mesh driver, has for another. Within a tick they travel as one batch.
+enum CellMessage: Sendable {
+    case up(room: String, child: ChildID, TreeUp)
+    /// For the leaf of a room on this cell, from the hub of the same node.
+    case downToLeaf(room: String, TreeDown)
+    /// For the hub of a room on this cell, from the node above.
+    case downToHub(room: String, parent: NodeID, TreeDown)
+    case request(room: String, RootRequest)
+    case response(RootResponse)
+    case topology(Topology)
+    case linkUp(MeshLink)
+    case linkDown(NodeID, LinkNumberBox)
+    /// The highest store epoch of this region that anybody knows.
+    case storeEpochKnown(UInt64)
+    case draining(DrainNotice)
+}
+
+/// Which link went down: a newer one to the same node may be up already.
+struct LinkNumberBox: Hashable, Sendable {
+    var boot: Boot
+    var link: ObjectIdentifier
+}
+
+/// What a stopping node tells its sessions.
+struct DrainNotice: Sendable {
+    var edges: [String]
+    var windowMs: Int
+    var seed: UInt64
+}
+
+/// Where to send messages for a cell, from any thread.
+struct CellPort: Sendable {
+    let loop: any EventLoop
+    let cell: NIOLoopBound<Cell>
+
+    func post(_ messages: [CellMessage]) {
+        loop.execute { cell.value.receive(messages) }
+    }
+
+    /// Runs on the cell's event loop.
+    func ask<Answer: Sendable>(_ body: @escaping @Sendable (Cell) -> Answer) async -> Answer? {
+        try? await loop.submit { body(cell.value) }.get()
+    }
+}

@@ -1,0 +1,276 @@
+import Logging
+import MeshCore
+import NIOCore
+import Presence
+import Rooms
+import Session
+import Transport
+import Wire
+
+/// One session of a client: from its connection's upgrade to its end. Reads its frames, keeps its subscriptions, and owns its presence.
+final class ClientSession: ClientConnectionDelegate {
+    enum State {
+        case awaitingHello
+        /// The token is being checked; nothing else is read meanwhile.
+        case verifying
+        case active(Grants)
+        case ended
+    }
+
+    struct Subscription {
+        var interest: Interest
+        /// Whether the room's state was reached and the session is fed.
+        var isLive: Bool
+    }
+
+    unowned let cell: Cell
+    let connection: ClientConnection
+    let number: UInt64
+    private(set) var state: State = .awaitingHello
+    var clock: SessionClock
+    var device = ""
+    var status = Status.online
+    var note = ""
+    var subscriptions: [String: Subscription] = [:]
+    var watched: Set<String> = []
+    var publishes: [String: PublishQueue<PendingPublish>] = [:]
+    var publishesInFlight = 0
+    /// Above every number used in any room, so that a queue that was emptied and forgotten goes on above its old numbers.
+    var nextPublishNumber: UInt64 = 1
+    var typingIn: [String: Instant] = [:]
+    /// Frames that arrived while the token was checked.
+    private var held: [RelayClientFrame] = []
+    private var isDraining = false
+    private var saidGoodbye = false
+
+    static let heldFramesMax = 1_000
+
+    init(cell: Cell, connection: ClientConnection, number: UInt64) {
+        self.cell = cell
+        self.connection = connection
+        self.number = number
+        clock = SessionClock(openedAt: Clock.now(), helloTimeout: cell.context.timings.helloTimeout)
+    }
+
+    var grants: Grants? {
+        if case .active(let grants) = state { grants } else { nil }
+    }
+
+    var user: String { grants?.user ?? "" }
+    var isEnded: Bool {
+        if case .ended = state { true } else { false }
+    }
+
+    // MARK: The connection
+
+    func connectionHeard() { clock.heard(now: Clock.now()) }
+
+    func connectionReceived(_ payload: ByteBuffer) {
+        let limits = cell.context.limits
+        let most = if case .awaitingHello = state { limits.maxHelloBytes } else { limits.maxFrameBytes }
+        let frames: [RelayClientFrame]
+        do throws(FrameFault) {
+            frames = try ClientFrameDecoder.decode(payload, encoding: connection.encoding, frameBytesMax: most)
+        } catch {
+            return refuse(error)
+        }
+        for frame in frames {
+            guard !isEnded, !saidGoodbye else { return }
+            receive(frame)
+        }
+    }
+
+    private func refuse(_ fault: FrameFault) {
+        switch fault {
+        case .malformed: goodbye(.malformed, "not a frame of heliograph.v1")
+        case .noFrame: goodbye(.malformed, "a frame must hold exactly one request")
+        case .tooLarge: goodbye(.frameTooLarge, "a frame is larger than maxFrameBytes")
+        }
+    }
+
+    func connectionViolated(_ violation: WebSocketViolation) {
+        cell.drops.count(violation.code == WebSocketCloseCode.messageTooBig ? .frameTooLarge : .protocolError)
+        if violation.code == WebSocketCloseCode.messageTooBig { say(.frameTooLarge, violation.reason) }
+    }
+
+    func connectionIsSlow() { cell.queueSlow(self) }
+
+    /// The peer does not read: what waits for it is given up, and it resumes when it comes back.
+    func endSlow() {
+        guard !isEnded else { return }
+        connection.discardOutbox()
+        goodbye(.slowConsumer, "the connection did not keep up")
+        end()
+    }
+
+    func connectionEnded(clean: Bool) { end() }
+
+    private func end() {
+        guard !isEnded else { return }
+        leaveEverything()
+        state = .ended
+        cell.ended(self)
+    }
+
+    // MARK: Frames in
+
+    private func receive(_ frame: RelayClientFrame) {
+        switch state {
+        case .awaitingHello:
+            guard case .hello(let hello) = frame.frame else {
+                return goodbye(.unauthenticated, "hello comes first")
+            }
+            verify(hello, id: frame.id)
+        case .verifying:
+            guard held.count < Self.heldFramesMax else { return goodbye(.rateLimitAbused, "too many frames before the welcome") }
+            held.append(frame)
+        case .active(let grants):
+            handle(frame, grants)
+        case .ended: break
+        }
+    }
+
+    private func verify(_ hello: RelayHello, id: UInt32) {
+        state = .verifying
+        let tokens = cell.context.tokens
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        let token = hello.token
+        Task {
+            let result = await tokens.verify(token, now: Clock.wall())
+            bound.eventLoop.execute { bound.value.verified(result, hello, id: id) }
+        }
+    }
+
+    private func verified(_ result: Result<Grants, TokenVerifier.Fault>, _ hello: RelayHello, id: UInt32) {
+        guard case .verifying = state, connection.isOpen else { return }
+        switch result {
+        case .failure(.expired):
+            fail(id, .unauthenticated, "the token has expired")
+            goodbye(.tokenExpired, "the token has expired")
+        case .failure(.invalid(let reason)):
+            fail(id, .unauthenticated, reason)
+            goodbye(.unauthenticated, reason)
+        case .success(let grants):
+            do throws(RequestFault) {
+                try begin(hello, grants, id: id)
+            } catch {
+                fail(id, error)
+                goodbye(.malformed, error.message)
+            }
+        }
+    }
+
+    private func begin(_ hello: RelayHello, _ grants: Grants, id: UInt32) throws(RequestFault) {
+        let opening = try SessionOpening(hello, grants, defaultHeartbeat: cell.context.timings.heartbeatDefault)
+        if isDraining { return goodbye(.draining, "the node is stopping") }
+        state = .active(grants)
+        device = opening.device
+        status = opening.status
+        clock.started(heartbeat: opening.heartbeat, now: Clock.now())
+        connection.limitFrames(to: cell.context.limits.maxFrameBytes)
+        cell.figures.hellos += 1
+        reply(id, .welcome(welcome(opening)))
+        present(in: NameRules.inbox(of: grants.user))
+        let frames = held
+        held = []
+        for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
+    }
+
+    private func welcome(_ opening: SessionOpening) -> RelayWelcome {
+        let inbox = NameRules.inbox(of: user)
+        return .with {
+            $0.session = opening.sessionID
+            $0.user = user
+            $0.device = device
+            $0.region = cell.context.region.name
+            $0.node = cell.context.node.name
+            $0.home = .with {
+                $0.region = cell.topology.view.homes(of: inbox).home?.name ?? ""
+                $0.shard = UInt32(Shard(room: inbox).number)
+            }
+            $0.heartbeatSeconds = UInt32(opening.heartbeat.milliseconds / 1000)
+            $0.maxFrameBytes = UInt32(cell.context.limits.maxFrameBytes)
+        }
+    }
+
+    // MARK: Frames out
+
+    /// The answer to a frame that wants one.
+    func reply(_ id: UInt32, _ answer: RelayServerFrame.OneOf_Frame) {
+        guard id != 0 else { return }
+        var frame = RelayServerFrame()
+        frame.id = id
+        frame.frame = answer
+        send(frame)
+    }
+
+    /// Without an id an error has nobody to go to; it is counted all the same.
+    func fail(_ id: UInt32, _ fault: RequestFault) {
+        if let drop = fault.drop { cell.drops.count(drop) }
+        reply(id, .error(RelayError(fault.code, fault.message, retryAfterMs: fault.retryAfterMs)))
+    }
+
+    func fail(_ id: UInt32, _ code: RelayErrorCode, _ message: String) {
+        reply(id, .error(RelayError(code, message)))
+    }
+
+    func push(_ frame: RelayServerFrame) { send(frame) }
+
+    private func send(_ frame: RelayServerFrame) {
+        guard connection.isOpen else { return }
+        clock.spoke(now: Clock.now())
+        connection.append { cell.encode(frame, connection.encoding, into: &$0) }
+        cell.queueFlush(connection)
+    }
+
+    // MARK: The end
+
+    /// Tells the client why, with a WebSocket close of the same code behind it.
+    func goodbye(_ code: CloseCode, _ reason: String) {
+        guard !saidGoodbye else { return }
+        if let drop = code.dropReason { cell.drops.count(drop) }
+        say(code, reason)
+        connection.close(code: code.rawValue, reason: reason)
+    }
+
+    private func say(_ code: CloseCode, _ reason: String, edges: [String] = [], afterMs: Int = 0) {
+        guard !saidGoodbye else { return }
+        saidGoodbye = true
+        var frame = RelayServerFrame()
+        frame.goodbye = .with {
+            $0.code = UInt32(code.rawValue)
+            $0.reason = reason
+            $0.reconnect = code.mayReconnect
+            $0.afterMs = UInt32(afterMs)
+            $0.edges = edges
+        }
+        send(frame)
+    }
+
+    /// The node stops: the client is told where and when to come back, and closes when it has understood. Publishes that have no outcome
+    /// yet are waited for (`isSettled`).
+    func drain(edges: [String], afterMs: Int) {
+        guard !isDraining else { return }
+        isDraining = true
+        guard case .active = state else { return goodbye(.draining, "the node is stopping") }
+        say(.draining, "the node is stopping", edges: edges, afterMs: afterMs)
+        closeWhenSettled()
+    }
+
+    func closeWhenSettled() {
+        guard isDraining, publishesInFlight == 0 else { return }
+        connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping")
+    }
+
+    func checkClock(now: Instant) {
+        guard !isEnded else { return }
+        switch clock.check(now: now) {
+        case .fine: break
+        case .ping:
+            connection.ping()
+            clock.spoke(now: now)
+        case .close(let code):
+            goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
+        }
+    }
+}

@@ -1,0 +1,368 @@
+import MeshCore
+import NIOCore
+import Presence
+import Rooms
+import View
+import Wire
+
+/// A room on the cell that is its hub in this node: every level between the cells and the root, collapsed into one where they fall on one
+/// node. What it does above its children depends on where the topology places it: under another node, or as the root.
+final class HubRoom {
+    let name: String
+    unowned let cell: Cell
+    /// Set while this node is the root of the room.
+    private(set) var root: RootRole?
+
+    private var uplink = Uplink<NodeID>()
+    private(set) var children = Children<ChildID>()
+    private var feed: OrderedFeed<RoomMessage>
+    private var owned = OwnedMembers()
+    private(set) var presence = PresenceTable<ChildID>()
+    private var announcements: [OwnerUpdate] = []
+    private var mirror = MemberMirror()
+    private(set) var typing = TypingTable()
+    private var isQueued = false
+    private var isFetching = false
+    private var usedAt = Clock.now()
+
+    init(name: String, cell: Cell) {
+        self.name = name
+        self.cell = cell
+        feed = OrderedFeed(heldMax: cell.context.limits.tailMessagesMax)
+    }
+
+    var parent: NodeID? { uplink.parent }
+    private var local: ChildID { .cell(cell.index) }
+
+    /// Nothing waits for a time to pass.
+    var isSettled: Bool { uplink.isSettled && !presence.hasLost && typing.isEmpty && (root?.isSettled ?? true) }
+
+    func wake() { if !isSettled { cell.restlessHubs[name] = self } }
+
+    /// Nobody needs this level any more: no child, nobody present, nothing under way.
+    func isIdle(now: Instant) -> Bool {
+        children.isEmpty && presence.isEmpty && owned.isEmpty && !isFetching && (root?.isIdle ?? true) && now - usedAt >= .seconds(30)
+    }
+
+    // MARK: Place
+
+    /// Computes the parent anew. `relinked`: the link to it came up again, so everything is announced and asked for again.
+    func place(relinked: Bool) {
+        let place: Uplink<NodeID>.Place =
+            switch cell.place(of: name) {
+            case .none: .root
+            case .node(let parent): .under(parent)
+            case .unknown: .unknown
+            }
+        guard place != uplink.place || relinked else { return }
+        if place != .root { stepDown() }
+        announceAll()
+        let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
+        actions.forEach(perform)
+        if place == .root, root == nil {
+            root = RootRole(hub: self)
+            presence.drop(.store)
+        }
+        updateInterest()
+        answerChildren()
+        wake()
+    }
+
+    private func stepDown() {
+        root?.stepDown()
+        root = nil
+    }
+
+    private func perform(_ action: Uplink<NodeID>.Action) {
+        switch action {
+        case .join(let parent, let generation, let interest):
+            let fence = Fence(viewEpoch: cell.topology.view.epoch, rosterVersion: cell.topology.fence(for: parent.region).rosterVersion)
+            cell.send(TreeCodec.frame(name, .join(generation: generation, interest: interest, fence: fence)), to: parent)
+        case .leave(let parent, let generation):
+            cell.send(TreeCodec.frame(name, .leave(generation: generation)), to: parent)
+        }
+    }
+
+    private func updateInterest() {
+        usedAt = Clock.now()
+        if let action = uplink.want(children.interest, now: usedAt, nextGeneration: cell.nextGeneration) { perform(action) }
+    }
+
+    func tick(now: Instant) {
+        let timings = cell.context.timings
+        if let action = uplink.tick(
+            now: now, linger: timings.interestLinger, retry: .milliseconds(500), nextGeneration: cell.nextGeneration)
+        {
+            perform(action)
+        }
+        if presence.hasLost { expirePresence(now: now) }
+        if !typing.isEmpty { change(typing.expire(now: now)) }
+        root?.tick(now: now)
+    }
+
+    func linkLost(_ node: NodeID) {
+        if uplink.parent == node { uplink.unlink() }
+        presence.lost(.node(node), now: Clock.now())
+        if children.lost(.node(node)) { updateInterest() }
+        wake()
+    }
+
+    // MARK: From below
+
+    func received(_ up: TreeUp, from child: ChildID) {
+        switch up {
+        case .join(let generation, let interest, _): join(child, generation: generation, interest: interest)
+        case .leave(let generation):
+            if children.leave(child, generation: generation) { updateInterest() }
+        case .members(let upserted, let removed): changeOwned(upserted, removed)
+        case .announce(let updates): for update in updates { apply(update, from: child) }
+        case .typing(let user, let active): typingIntent(user, active: active)
+        }
+        wake()
+    }
+
+    /// A node that is not the child's parent under what this node knows refuses; the child computes again and asks again.
+    private func join(_ child: ChildID, generation: UInt64, interest: Interest) {
+        if case .node(let node) = child, cell.topology.parent(of: node, for: name) != .node(cell.context.node) {
+            presence.drop(child)
+            cell.send(TreeCodec.frame(name, .refused(generation: generation)), to: node)
+            return
+        }
+        guard children.join(child, generation: generation, interest: interest) else { return cell.drops.count(.staleGeneration) }
+        updateInterest()
+        answerChildren()
+    }
+
+    private func covers(_ interest: Interest) -> Bool {
+        if let root { return root.isReady(for: interest) }
+        return uplink.covers(interest)
+    }
+
+    /// Answers every join that can be answered now. Presence is published first, so that the list and the diffs that follow fit.
+    func answerChildren() {
+        let answers = children.answerable(covers)
+        guard !answers.isEmpty else { return }
+        if answers.contains(where: { $0.interest.contains(.presence) }) { root?.publishPresence() }
+        for answer in answers { tell(answer.child, .joined(state(answer.generation, answer.interest))) }
+    }
+
+    /// Lists longer than this are cut: the client pages through `members`.
+    static let membersInJoinMax = 500
+
+    private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
+        var state = RoomState(generation: generation, head: root?.head ?? feed.head ?? .zero)
+        state.count = root == nil ? mirror.count : presence.count
+        if interest.contains(.presence) {
+            let members = root == nil ? mirror.all : presence.members
+            state.members = Array(members.prefix(Self.membersInJoinMax))
+            state.lastSeen = root?.lastSeen ?? mirror.lastSeen
+        }
+        if interest.contains(.typing) { state.typing = typing.users }
+        return state
+    }
+
+    // MARK: From above
+
+    func received(_ down: TreeDown, from parent: NodeID) {
+        guard uplink.parent == parent else { return cell.drops.count(.staleGeneration) }
+        switch down {
+        case .joined(let state): joined(state)
+        case .refused(let generation): uplink.refused(generation: generation)
+        case .delivery(let generation, let delivery) where uplink.accepts(generation): receive(delivery)
+        case .members(let generation, let diff) where uplink.accepts(generation):
+            mirror.apply(diff)
+            tellAll(.presence) { .members(generation: $0, diff) }
+        case .typing(let generation, let changes) where uplink.accepts(generation):
+            change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
+        case .presenceAsked: announceAll()
+        case .delivery, .members, .typing: cell.drops.count(.staleGeneration)
+        }
+        wake()
+    }
+
+    private var mirrorTypingTTL: TimeSpan { cell.context.timings.typingTTL + .seconds(2) }
+
+    private func joined(_ state: RoomState) {
+        guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
+        if uplink.covers(.messages), let hole = feed.joined(head: state.head) { fetch(hole) }
+        if uplink.covers(.presence) {
+            let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
+            if let diff { tellAll(.presence) { .members(generation: $0, diff) } }
+        }
+        if uplink.covers(.typing) { change(typing.reset(to: state.typing, now: Clock.now(), ttl: mirrorTypingTTL)) }
+        answerChildren()
+        updateInterest()
+    }
+
+    // MARK: Messages
+
+    private func receive(_ delivery: Delivery) {
+        var onward = Delivery()
+        if let gap = delivery.gap {
+            feed.skipped(to: gap.to)
+            onward.gap = gap
+        }
+        for message in delivery.messages {
+            guard let position = message.position else {
+                onward.messages.append(message)
+                continue
+            }
+            switch feed.receive(position, message) {
+            case .deliver: onward.messages.append(message)
+            case .stale: cell.drops.count(.stalePosition)
+            case .held: break
+            case .fetch(let hole): fetch(hole)
+            }
+        }
+        forward(onward)
+    }
+
+    /// One copy to each child that wants messages.
+    func forward(_ delivery: Delivery) {
+        guard delivery.gap != nil || !delivery.messages.isEmpty else { return }
+        tellAll(.messages) { .delivery(generation: $0, delivery) }
+    }
+
+    private static let fetchPage = 500
+
+    /// Asks the root's log for what is missing here.
+    private func fetch(_ hole: OrderedFeed<RoomMessage>.Hole) {
+        guard !isFetching else { return }
+        isFetching = true
+        let ask = HistoryAsk(after: hole.after, before: hole.before, limit: Self.fetchPage, newest: false)
+        cell.ask(name, .history(ask), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
+            self?.fetched(answer, for: hole)
+        }
+    }
+
+    private func fetched(_ answer: RootResponse.Answer, for hole: OrderedFeed<RoomMessage>.Hole) {
+        isFetching = false
+        guard case .history(let messages, let more) = answer else {
+            return forward(feed.gaveUp())
+        }
+        let found = messages.compactMap { message in message.position.map { ($0, message) } }
+        let (output, next) = feed.fetched(found, for: hole, more: more)
+        forward(output)
+        if let next { fetch(next) }
+    }
+
+    private func forward(_ outputs: [OrderedFeed<RoomMessage>.Output]) {
+        var delivery = Delivery()
+        for output in outputs {
+            switch output {
+            case .message(_, let message): delivery.messages.append(message)
+            case .gap(let from, let to):
+                forward(delivery)
+                delivery = Delivery(gap: .init(from: from, to: to))
+            }
+        }
+        forward(delivery)
+    }
+
+    // MARK: Presence
+
+    private func changeOwned(_ upserted: [MemberEntry], _ removed: [UInt64]) {
+        for session in removed { owned.remove(session) }
+        for entry in upserted { owned.upsert(entry) }
+        queue()
+    }
+
+    private func apply(_ update: OwnerUpdate, from child: ChildID) {
+        switch presence.apply(update, from: child) {
+        case .applied: applied(update)
+        case .stale: cell.drops.count(.stalePresence)
+        case .outOfStep: tell(child, .presenceAsked)
+        }
+    }
+
+    private func applied(_ update: OwnerUpdate) {
+        usedAt = Clock.now()
+        if let root {
+            root.presenceChanged(by: update)
+        } else {
+            announcements.append(update)
+            queue()
+        }
+    }
+
+    private func expirePresence(now: Instant) {
+        for update in presence.expire(now: now, grace: cell.context.timings.presenceGrace) { applied(update) }
+    }
+
+    private func announceAll() {
+        takeOwnedChanges()
+        announcements = presence.snapshots()
+        if !announcements.isEmpty { queue() }
+    }
+
+    private func takeOwnedChanges() {
+        guard let update = owned.takeUpdate(owner: cell.context.owner, nextVersion: cell.nextVersion) else { return }
+        apply(update, from: local)
+    }
+
+    private func queue() {
+        guard !isQueued else { return }
+        isQueued = true
+        cell.queueFlush(self)
+    }
+
+    /// At the end of a tick: everything that changed below goes up as one announcement.
+    func flush() {
+        isQueued = false
+        takeOwnedChanges()
+        wake()
+        guard !announcements.isEmpty else { return }
+        let updates = announcements
+        announcements = []
+        guard root == nil, let parent = uplink.parent, cell.isLinked(to: parent) else { return }
+        cell.send(TreeCodec.frame(name, .announce(updates)), to: parent)
+    }
+
+    func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)]) {
+        presence.preload(entries, from: .store, now: Clock.now())
+        wake()
+    }
+
+    /// The members' diff of the root, to everybody who asked for presence.
+    func publishPresence(lastSeen: WallMilliseconds) -> MemberDiff? {
+        guard var diff = presence.takeDiff() else { return nil }
+        if !diff.left.isEmpty { diff.lastSeen = lastSeen }
+        tellAll(.presence) { .members(generation: $0, diff) }
+        return diff
+    }
+
+    // MARK: Typing
+
+    private func typingIntent(_ user: String, active: Bool) {
+        if root != nil { return setTyping(user, active: active) }
+        guard let parent = uplink.parent, cell.isLinked(to: parent) else { return }
+        cell.send(TreeCodec.frame(name, .typing(user: user, active: active)), to: parent)
+    }
+
+    /// At the root.
+    func setTyping(_ user: String, active: Bool) {
+        let ttl = cell.context.timings.typingTTL
+        let changed = typing.set(user, active: active, now: Clock.now(), ttl: ttl)
+        if active || changed != nil { root?.mirrorTyping(user, active: active) }
+        if let changed { change([changed]) }
+    }
+
+    private func change(_ changes: [TypingTable.Change]) {
+        guard !changes.isEmpty else { return }
+        tellAll(.typing) { .typing(generation: $0, changes) }
+    }
+
+    // MARK: Down
+
+    private func tellAll(_ interest: Interest, _ down: (UInt64) -> TreeDown) {
+        children.forEach(wanting: interest) { child, generation in tell(child, down(generation)) }
+    }
+
+    private func tell(_ child: ChildID, _ down: TreeDown) {
+        switch child {
+        case .cell(let index): cell.post(.downToLeaf(room: name, down), to: index)
+        case .node(let node): cell.send(TreeCodec.frame(name, down), to: node)
+        case .store: break
+        }
+    }
+}

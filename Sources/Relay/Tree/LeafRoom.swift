@@ -1,0 +1,290 @@
+import MeshCore
+import NIOCore
+import Presence
+import Rooms
+import Transport
+import Wire
+
+/// A room on one cell: its sessions there. The lowest level of the tree, and the fan-out path: what comes down is encoded once per encoding
+/// into a batch that all subscribers are sent from.
+final class LeafRoom {
+    let name: String
+    private unowned let cell: Cell
+    private var uplink = Uplink<Int>()
+    private var counts = InterestCount()
+
+    /// Subscribers by encoding. Unmanaged: the cell's session table keeps a session, and with it its connection, alive until after it has
+    /// left its rooms (`ClientSession.end`), so walking over them costs no reference counting.
+    private var recipients: [ContiguousArray<Unmanaged<ClientConnection>>] = [[], []]
+    private var batches: [FrameBatch] = [FrameBatch(), FrameBatch()]
+    private var batchedMessages: UInt64 = 0
+    private var isQueued = false
+
+    private var presenceListeners: [ObjectIdentifier: ClientSession] = [:]
+    private var typingListeners: [ObjectIdentifier: ClientSession] = [:]
+    private var watchers: [ObjectIdentifier: ClientSession] = [:]
+    /// Subscriptions and watches that wait for the state of the room.
+    private var waiting: [Waiting] = []
+
+    private(set) var head: Position = .zero
+    private var mirror = MemberMirror()
+    private var typing = TypingTable()
+
+    private struct Waiting {
+        var interest: Interest
+        var since: Instant
+        var proceed: (Bool) -> Void
+    }
+
+    init(name: String, cell: Cell) {
+        self.name = name
+        self.cell = cell
+        _ = uplink.placed(.under(cell.hubCell(of: name)), relinked: false, now: Clock.now(), nextGeneration: cell.nextGeneration)
+    }
+
+    /// Nothing waits for a time to pass.
+    var isSettled: Bool { uplink.isSettled && waiting.isEmpty && typing.isEmpty }
+    var isIdle: Bool { counts.union.isEmpty && waiting.isEmpty && !uplink.isLive }
+    var subscribers: Int { recipients.reduce(0) { $0 + $1.count } }
+
+    // MARK: Interest
+
+    func add(_ interest: Interest) {
+        counts.add(interest)
+        updateInterest()
+    }
+
+    func remove(_ interest: Interest) {
+        counts.remove(interest)
+        updateInterest()
+    }
+
+    private func updateInterest() {
+        perform(uplink.want(counts.union, now: Clock.now(), nextGeneration: cell.nextGeneration))
+        wake()
+    }
+
+    private func wake() { if !isSettled { cell.restlessLeaves[name] = self } }
+
+    func tick(now: Instant) {
+        perform(uplink.tick(now: now, linger: cell.context.timings.interestLinger, retry: .seconds(1), nextGeneration: cell.nextGeneration))
+        expireWaiting(now: now)
+        tell(typing.expire(now: now))
+    }
+
+    private func perform(_ action: Uplink<Int>.Action?) {
+        switch action {
+        case .join(let hub, let generation, let interest):
+            sendUp(.join(generation: generation, interest: interest, fence: Fence(viewEpoch: 0, rosterVersion: 0)), to: hub)
+        case .leave(let hub, let generation):
+            sendUp(.leave(generation: generation), to: hub)
+        case nil: break
+        }
+    }
+
+    func sendUp(_ up: TreeUp, to hub: Int? = nil) {
+        cell.post(.up(room: name, child: .cell(cell.index), up), to: hub ?? cell.hubCell(of: name))
+    }
+
+    /// Calls `proceed` once the state of the room for `interest` is known here: now, when the answer comes, or with false after the request
+    /// deadline. The interest must have been added.
+    func whenCovered(_ interest: Interest, _ proceed: @escaping (Bool) -> Void) {
+        if uplink.covers(interest) { return proceed(true) }
+        cell.restlessLeaves[name] = self
+        waiting.append(Waiting(interest: interest, since: Clock.now(), proceed: proceed))
+    }
+
+    private func expireWaiting(now: Instant) {
+        guard !waiting.isEmpty else { return }
+        let deadline = cell.context.timings.requestDeadline
+        let late = waiting.filter { now - $0.since >= deadline }
+        waiting.removeAll { now - $0.since >= deadline }
+        for entry in late { entry.proceed(false) }
+    }
+
+    private func proceedWaiting() {
+        let ready = waiting.filter { uplink.covers($0.interest) }
+        waiting.removeAll { uplink.covers($0.interest) }
+        for entry in ready { entry.proceed(true) }
+    }
+
+    // MARK: Subscribers
+
+    /// From the next message on, `connection` is sent everything. What is in the batch already is older than its `subscribed`.
+    func addRecipient(_ connection: ClientConnection) {
+        if isQueued { fanOut() }
+        recipients[connection.encoding.index].append(Unmanaged.passUnretained(connection))
+    }
+
+    func removeRecipient(_ connection: ClientConnection) {
+        let encoding = connection.encoding.index
+        let pointer = Unmanaged.passUnretained(connection).toOpaque()
+        guard let index = recipients[encoding].firstIndex(where: { $0.toOpaque() == pointer }) else { return }
+        recipients[encoding].swapAt(index, recipients[encoding].count - 1)
+        recipients[encoding].removeLast()
+    }
+
+    func listen(_ session: ClientSession, presence: Bool, typing: Bool) {
+        presenceListeners[ObjectIdentifier(session)] = presence ? session : nil
+        typingListeners[ObjectIdentifier(session)] = typing ? session : nil
+    }
+
+    func watch(_ session: ClientSession, _ on: Bool) {
+        watchers[ObjectIdentifier(session)] = on ? session : nil
+    }
+
+    var members: [Member] { mirror.all }
+    var memberCount: Int { mirror.count }
+    var typingUsers: [String] { typing.users }
+    func userState() -> (member: Member?, lastSeen: WallMilliseconds) {
+        (NameRules.owner(ofInbox: name).flatMap { mirror.member($0) }, mirror.lastSeen)
+    }
+
+    // MARK: Down
+
+    func received(_ down: TreeDown) {
+        switch down {
+        case .joined(let state): joined(state)
+        case .refused(let generation): uplink.refused(generation: generation)
+        case .delivery(let generation, let delivery):
+            guard uplink.accepts(generation) else { return cell.drops.count(.staleGeneration) }
+            deliver(delivery)
+        case .members(let generation, let diff):
+            guard uplink.accepts(generation) else { return }
+            mirror.apply(diff)
+            tell(diff)
+        case .typing(let generation, let changes):
+            guard uplink.accepts(generation) else { return }
+            tell(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: typingTTL) })
+            wake()
+        case .presenceAsked: break
+        }
+    }
+
+    /// Longer than the root's, whose word normally comes first.
+    private var typingTTL: TimeSpan { cell.context.timings.typingTTL + .seconds(2) }
+
+    private func joined(_ state: RoomState) {
+        guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
+        head = max(head, state.head)
+        if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
+        if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
+        proceedWaiting()
+        updateInterest()
+    }
+
+    private func deliver(_ delivery: Delivery) {
+        if let gap = delivery.gap { push(gap) }
+        for message in delivery.messages {
+            if let position = message.position {
+                guard position > head else {
+                    cell.drops.count(.stalePosition)
+                    continue
+                }
+                head = position
+            }
+            append(message)
+        }
+    }
+
+    private func push(_ gap: Delivery.Gap) {
+        head = max(head, gap.to)
+        appendFrame { frame in
+            frame.gap = .with {
+                $0.room = name
+                $0.from = .init(gap.from)
+                $0.to = .init(gap.to)
+            }
+        }
+    }
+
+    // MARK: The fan-out path
+
+    private func append(_ message: RoomMessage) {
+        if !recipients[FrameEncoding.json.index].isEmpty {
+            guard let decoded = MessageBody.decode(message.body) else {
+                return cell.drops.count(.malformedFrame)
+            }
+            batches[FrameEncoding.json.index].append(.json) { MessageJSON.append(decoded, to: &$0) }
+        }
+        if !recipients[FrameEncoding.protobuf.index].isEmpty {
+            batches[FrameEncoding.protobuf.index].append(.protobuf) { MessageBody.appendPush(message.body, to: &$0) }
+        }
+        batchedMessages += 1
+        queue()
+    }
+
+    /// A frame that all message subscribers get, other than a message.
+    private func appendFrame(_ fill: (inout RelayServerFrame) -> Void) {
+        var frame = RelayServerFrame()
+        fill(&frame)
+        for encoding in FrameEncoding.allCases where !recipients[encoding.index].isEmpty {
+            batches[encoding.index].append(encoding) { cell.encode(frame, encoding, into: &$0) }
+        }
+        queue()
+    }
+
+    private func queue() {
+        guard !isQueued else { return }
+        isQueued = true
+        cell.queueFanOut(self)
+    }
+
+    func touchSubscribers(tick: UInt64) {
+        for list in recipients {
+            for index in list.indices { list[index]._withUnsafeGuaranteedRef { $0.touch(tick: tick) } }
+        }
+    }
+
+    /// Sends the batches. Nothing called from here can change the lists: a connection that fails or falls behind only says so, and is ended
+    /// after the tick.
+    func fanOut() {
+        guard isQueued else { return }
+        isQueued = false
+        for encoding in FrameEncoding.allCases {
+            let index = encoding.index
+            guard !batches[index].isEmpty else { continue }
+            batches[index].seal(encoding)
+            batches[index].withBytes { bytes in
+                let list = recipients[index]
+                for position in list.indices {
+                    list[position]._withUnsafeGuaranteedRef { if $0.deliver(bytes) { cell.queueFlush($0) } }
+                }
+            }
+            cell.figures.deliveries += batchedMessages * UInt64(recipients[index].count)
+            batches[index].clear()
+        }
+        batchedMessages = 0
+    }
+
+    // MARK: Presence and typing
+
+    private func tell(_ diff: MemberDiff) {
+        if !presenceListeners.isEmpty {
+            var frame = RelayServerFrame()
+            frame.roomPresence = .init(name, diff)
+            tell(frame, presenceListeners.values)
+        }
+        guard !watchers.isEmpty, let user = NameRules.owner(ofInbox: name) else { return }
+        var frame = RelayServerFrame()
+        frame.userPresence = .init(user, mirror.member(user), lastSeen: mirror.lastSeen)
+        tell(frame, watchers.values)
+    }
+
+    private func tell(_ changes: [TypingTable.Change]) {
+        guard !typingListeners.isEmpty else { return }
+        for change in changes {
+            var frame = RelayServerFrame()
+            frame.typing = .with {
+                $0.room = name
+                $0.user = change.user
+                $0.active = change.active
+            }
+            tell(frame, typingListeners.values)
+        }
+    }
+
+    private func tell(_ frame: RelayServerFrame, _ listeners: some Collection<ClientSession>) {
+        for session in listeners { session.push(frame) }
+    }
+}

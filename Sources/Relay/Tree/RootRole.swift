@@ -1,0 +1,432 @@
+import MeshCore
+import NIOCore
+import Presence
+import Rooms
+import Store
+import Wire
+
+/// What a hub does besides while its node is the root of the room: orders publishes through the log, answers requests, publishes presence
+/// and keeps the region's store informed.
+final class RootRole {
+    private unowned let hub: HubRoom
+    private let cell: Cell
+    private var log = RootLog<PendingAppend>()
+    private var order = PublisherOrder<PublisherStream>()
+    private var queuedBytes = 0
+    private var publishedAt = Instant.zero
+
+    /// What the store is told at the next presence tick.
+    private var mirror = MirrorChanges()
+    /// For an inbox: when its user was last seen. Nil while it has to be loaded.
+    private var seen: WallMilliseconds?
+    private var isLoaded = false
+    private var isLoading = false
+
+    struct PublisherStream: Hashable, Sendable {
+        var owner: NodeBoot
+        var session: UInt64
+    }
+
+    struct PendingAppend: Sendable {
+        var request: RootRequest
+        var ask: PublishAsk
+        var stream: PublisherStream { PublisherStream(owner: request.origin, session: ask.session) }
+    }
+
+    init(hub: HubRoom) {
+        self.hub = hub
+        cell = hub.cell
+        load()
+    }
+
+    var head: Position { log.head }
+    var lastSeen: WallMilliseconds { seen ?? 0 }
+    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
+    var isSettled: Bool { isIdle && !hub.presence.hasChanges }
+    private var store: any RegionStore { cell.store }
+    private var room: String { hub.name }
+
+    /// Another node is the root now: publishers have to ask there.
+    func stepDown() {
+        refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
+    }
+
+    // MARK: Cold start
+
+    /// What the store remembers, so that a root that starts anew does not show everybody as gone until they have announced themselves.
+    private func load() {
+        guard let identity = cell.storeKeeper.identity, !isLoaded, !isLoading, cell.store.state == .up, !identity.incarnation.isEmpty else {
+            return
+        }
+        isLoading = true
+        let user = NameRules.owner(ofInbox: room)
+        let seen = user.map { store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        store.members(of: room).and(seen).whenComplete { bound.value.loaded($0) }
+    }
+
+    private func loaded(_ result: Result<([StoredMember], WallMilliseconds?), any Error>) {
+        isLoading = false
+        isLoaded = true
+        if case .success((let members, let stored)) = result {
+            seen = max(seen ?? 0, stored ?? 0)
+            hub.preload(members.map { ($0.key.owner, MemberEntry($0)) })
+        }
+        hub.answerChildren()
+    }
+
+    /// Whether a join can be answered: the log's head is known if messages are wanted, and the members if presence is. While the store is
+    /// down the answer is what is known.
+    func isReady(for interest: Interest) -> Bool {
+        guard cell.storeKeeper.isUp else { return true }
+        if interest.contains(.presence), !isLoaded {
+            load()
+            return false
+        }
+        if interest.contains(.messages), log.state != .open, log.state != .appending {
+            if let action = log.needHead() { perform(action) }
+            return false
+        }
+        return true
+    }
+
+    // MARK: Requests
+
+    func serve(_ request: RootRequest) {
+        defer { hub.wake() }
+        switch request.ask {
+        case .publish(let ask): publish(ask, request)
+        case .history(let ask): readHistory(ask, request)
+        case .members(let after, let limit): listMembers(after: after, limit: limit, request)
+        case .describe: describe(request)
+        }
+    }
+
+    private func publish(_ ask: PublishAsk, _ request: RootRequest) {
+        switch ask.durability {
+        case .ephemeral: publishEphemeral(ask, request)
+        case .home: enqueue(PendingAppend(request: request, ask: ask))
+        case .mesh, .UNRECOGNIZED:
+            cell.answer(request, .refused(Refusal(.unimplemented, "MESH durability is not available yet")))
+        }
+    }
+
+    private func publishEphemeral(_ ask: PublishAsk, _ request: RootRequest) {
+        let at = log.stamp(Clock.wall())
+        var body = ask.body
+        MessageBody.appendAt(at, to: &body)
+        cell.figures.publishedEphemeral += 1
+        hub.forward(Delivery(messages: [RoomMessage(position: nil, body: body)]))
+        cell.answer(request, .published(position: nil, at: at, duplicate: false))
+        stopTyping(ask.user)
+    }
+
+    private func stopTyping(_ user: String) {
+        if !hub.typing.isEmpty { hub.setTyping(user, active: false) }
+    }
+
+    private func enqueue(_ entry: PendingAppend) {
+        guard cell.storeKeeper.isUp else {
+            return refuse([entry], Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000))
+        }
+        let limits = cell.context.limits
+        guard log.queued < limits.publishQueuePerRoomMax, queuedBytes + entry.ask.body.readableBytes <= limits.publishBytesPerRoomMax else {
+            cell.drops.count(.publishQueueFull)
+            return cell.answer(entry.request, .refused(Refusal(.exhausted, "the room's publish queue is full", retryAfterMs: 250)))
+        }
+        guard order.admit(entry.stream, number: entry.ask.number, base: entry.ask.base, now: Clock.now()) else {
+            cell.drops.count(.outOfSequence)
+            return cell.answer(entry.request, .refused(Refusal(.outOfSequence, "an earlier publish is missing")))
+        }
+        queuedBytes += entry.ask.body.readableBytes
+        log.enqueue(entry, now: Clock.now())
+        pump()
+    }
+
+    // MARK: The log
+
+    private func pump() {
+        while let action = log.next() { perform(action) }
+    }
+
+    private func perform(_ action: RootLog<PendingAppend>.Action) {
+        switch action {
+        case .open(let knownHead): open(knownHead)
+        case .append(let entries): append(entries)
+        }
+    }
+
+    private func open(_ knownHead: Position) {
+        let attempt = log.currentAttempt
+        guard let identity = cell.storeKeeper.identity else {
+            log.failed(attempt: attempt)
+            return
+        }
+        let epoch = max(identity.epoch, cell.topology.view.epoch)
+        let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        store.open(room, request).whenComplete { bound.value.opened($0, attempt) }
+    }
+
+    private var fence: Fence { cell.topology.fence(for: cell.context.region) }
+
+    private func opened(_ result: Result<OpenedLog, any Error>, _ attempt: UInt64) {
+        switch result {
+        case .success(let opened):
+            log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt)
+            pump()
+        case .failure(let error):
+            failed(error, attempt)
+        }
+        hub.answerChildren()
+    }
+
+    private func append(_ entries: [PendingAppend]) {
+        let attempt = log.currentAttempt
+        let at = log.stamp(Clock.wall())
+        let limits = cell.context.limits
+        let batch = AppendBatch(
+            fence: fence,
+            messages: entries.map { entry in
+                var body = entry.ask.body
+                MessageBody.appendAt(at, to: &body)
+                return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
+            },
+            retention: Retention(messagesMax: limits.logMessagesMax, keysMax: limits.dedupKeysPerRoomMax))
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        let sentAt = Clock.now()
+        store.append(room, batch).whenComplete { bound.value.appended($0, at: at, sentAt: sentAt, attempt) }
+    }
+
+    private func appended(_ result: Result<[AppendOutcome], any Error>, at: WallMilliseconds, sentAt: Instant, _ attempt: UInt64) {
+        switch result {
+        case .success(let outcomes):
+            let oldHead = log.head
+            let newHead = outcomes.compactMap(\.position).max() ?? oldHead
+            guard let entries = log.appended(newHead: max(oldHead, newHead), at: at, now: Clock.now(), attempt: attempt) else { return }
+            queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
+            cell.figures.appendBatches += 1
+            announce(zip(entries, outcomes), at: at, above: oldHead)
+            pump()
+        case .failure(let error):
+            failed(error, attempt)
+        }
+    }
+
+    /// Fans out what is new in the order of positions and answers the publishers. A duplicate above the old head was appended by a try whose
+    /// answer was lost: nobody has seen it yet.
+    private func announce(_ outcomes: some Sequence<(PendingAppend, AppendOutcome)>, at: WallMilliseconds, above oldHead: Position) {
+        var delivery = Delivery()
+        var seenHead = oldHead
+        for (entry, outcome) in outcomes {
+            switch outcome {
+            case .appended(let position):
+                cell.figures.publishedHome += 1
+                delivery.messages.append(message(entry, position, at: at))
+                seenHead = position
+                cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
+            case .duplicate(let position, let firstAt):
+                cell.figures.publishedDuplicate += 1
+                if position > seenHead {
+                    delivery.messages.append(message(entry, position, at: firstAt))
+                    seenHead = position
+                }
+                cell.answer(entry.request, .published(position: position, at: firstAt, duplicate: true))
+            case .keysFull:
+                order.failed(entry.stream, number: entry.ask.number)
+                cell.drops.count(.publishQueueFull)
+                cell.answer(
+                    entry.request, .refused(Refusal(.exhausted, "the room remembers as many keys as it may", retryAfterMs: 5000)))
+            }
+        }
+        hub.forward(delivery)
+        if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
+    }
+
+    private func message(_ entry: PendingAppend, _ position: Position, at: WallMilliseconds) -> RoomMessage {
+        var body = entry.ask.body
+        MessageBody.appendAt(at, to: &body)
+        MessageBody.appendPosition(position, to: &body)
+        return RoomMessage(position: position, body: body)
+    }
+
+    private func failed(_ error: any Error, _ attempt: UInt64) {
+        log.failed(attempt: attempt)
+        switch error as? StoreError {
+        case .fenced:
+            cell.drops.count(.fenced)
+            refuse(log.giveUpAll(), Refusal(.notRoot, "the room was opened by a newer root"))
+        case .notOpen:
+            cell.storeLost()
+        case .unavailable, .unexpectedReply, nil:
+            break  // Tried again on the next tick, until the bound.
+        }
+    }
+
+    private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {
+        guard !entries.isEmpty else { return }
+        for entry in entries {
+            order.failed(entry.stream, number: entry.ask.number)
+            cell.answer(entry.request, .refused(refusal))
+        }
+        queuedBytes = 0
+        if refusal.reason == .unavailable { cell.drops.count(.storeUnavailable, entries.count) }
+    }
+
+    /// The store is back, or is another one: nothing is assumed of what it holds.
+    func storeAttached() {
+        log.invalidate()
+        mirror.all = true
+        isLoaded = isLoaded || !hub.presence.isEmpty
+        pump()
+        hub.answerChildren()
+    }
+
+    func tick(now: Instant) {
+        let bound = cell.context.timings.storeDeadline
+        refuse(
+            log.giveUp(now: now, after: bound), Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000))
+        if cell.storeKeeper.isUp { pump() } else { hub.answerChildren() }
+        if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
+    }
+
+    // MARK: History, members, description
+
+    private static let historyBytesMax = 900 << 10
+
+    private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).whenComplete {
+            bound.value.haveRead($0, ask, request)
+        }
+    }
+
+    private func haveRead(_ result: Result<[StoredMessage], any Error>, _ ask: HistoryAsk, _ request: RootRequest) {
+        guard case .success(var stored) = result else {
+            return cell.answer(request, .refused(Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)))
+        }
+        var more = stored.count > ask.limit
+        if more { if ask.newest { stored.removeFirst() } else { stored.removeLast() } }
+        var bytes = 0
+        var page: [RoomMessage] = []
+        for entry in ask.newest ? stored.reversed() : stored {
+            bytes += entry.body.readableBytes * 4 / 3 + 64
+            guard bytes <= Self.historyBytesMax || page.isEmpty else {
+                more = true
+                break
+            }
+            var body = entry.body
+            MessageBody.appendPosition(entry.position, to: &body)
+            page.append(RoomMessage(position: entry.position, body: body))
+        }
+        cell.answer(request, .history(ask.newest ? page.reversed() : page, more: more))
+    }
+
+    private func listMembers(after: String, limit: Int, _ request: RootRequest) {
+        publishPresence()
+        let sorted = hub.presence.members.filter { $0.user > after }.sorted { $0.user < $1.user }
+        let page = Array(sorted.prefix(limit))
+        let next = sorted.count > page.count ? page.last?.user ?? "" : ""
+        cell.answer(request, .members(page, count: hub.presence.count, next: next))
+    }
+
+    private func describe(_ request: RootRequest) {
+        let description = RoomDescription(
+            head: log.head, members: hub.presence.count, sessions: hub.presence.sessionsPerRegion(), logState: "\(log.state)")
+        cell.answer(request, .description(description))
+    }
+
+    // MARK: Presence and typing
+
+    func presenceChanged(by update: OwnerUpdate) { mirror.add(update) }
+
+    /// Everything that changed since the last call, as one diff.
+    func publishPresence() {
+        guard hub.presence.hasChanges else { return writeMirror() }
+        publishedAt = Clock.now()
+        let isInbox = NameRules.owner(ofInbox: room) != nil
+        let left = Clock.wall()
+        guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return writeMirror() }
+        if isInbox, let user = diff.left.first {
+            seen = left
+            store.setLastSeen(of: user, at: left).whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
+        }
+        for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
+        writeMirror()
+    }
+
+    private func writeMirror() {
+        guard mirror.isPending, cell.storeKeeper.isUp else { return }
+        let done: EventLoopFuture<Void>
+        if mirror.all {
+            let entries = hub.presence.entries().map { StoredMember($0.owner, $0.entry) }
+            done = store.replaceMembers(of: room, with: entries)
+        } else {
+            done = store.mirrorMembers(of: room, removed: Array(mirror.removed), upserted: Array(mirror.upserted.values))
+        }
+        mirror = MirrorChanges()
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        done.whenFailure { _ in bound.value.mirrorSkipped() }
+    }
+
+    private func mirrorSkipped() {
+        mirror.all = true
+        cell.drops.count(.storeMirrorSkipped)
+    }
+
+    func mirrorTyping(_ user: String, active: Bool) {
+        guard cell.storeKeeper.isUp else { return }
+        let expiry = active ? Clock.wall() + WallMilliseconds(cell.context.timings.typingTTL.milliseconds) : nil
+        store.mirrorTyping(in: room, user: user, expiresAt: expiry).whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
+    }
+}
+
+/// What the store has not been told yet about a room's members.
+struct MirrorChanges {
+    var upserted: [MemberKey: StoredMember] = [:]
+    var removed: Set<MemberKey> = []
+    /// The store's copy is replaced as a whole.
+    var all = false
+
+    var isPending: Bool { all || !upserted.isEmpty || !removed.isEmpty }
+
+    mutating func add(_ update: OwnerUpdate) {
+        guard case .delta(_, let entries, let gone) = update.content else {
+            all = true
+            return
+        }
+        for session in gone {
+            let key = MemberKey(owner: update.owner, session: session)
+            upserted[key] = nil
+            removed.insert(key)
+        }
+        for entry in entries {
+            let member = StoredMember(update.owner, entry)
+            upserted[member.key] = member
+            removed.remove(member.key)
+        }
+    }
+}
+
+extension StoredMember {
+    init(_ owner: NodeBoot, _ entry: MemberEntry) {
+        self.init(
+            key: MemberKey(owner: owner, session: entry.session), user: entry.user, device: entry.device, status: entry.status,
+            note: entry.note)
+    }
+}
+
+extension MemberEntry {
+    init(_ stored: StoredMember) {
+        self.init(session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note)
+    }
+}
+
+extension AppendOutcome {
+    var position: Position? {
+        switch self {
+        case .appended(let position), .duplicate(let position, _): position
+        case .keysFull: nil
+        }
+    }
+}
