@@ -10,13 +10,13 @@ private let room = "eu/lobby"
     @Test(arguments: StoreKind.allCases)
     func newLogBeginsAtOne(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
-            #expect(try await store.call { $0.head(of: room) } == nil)
+            expect(try await store.call { $0.head(of: room) }, is: nil)
             let opened = try await store.call { $0.open(room, .first(epoch: 7)) }
             #expect(opened == OpenedLog(epoch: 7, head: .zero, lastAt: 0))
-            #expect(try await store.call { $0.head(of: room) } == .zero)
+            expect(try await store.call { $0.head(of: room) }, is: .zero)
             let outcomes = try await store.call { $0.append(room, .of("a", "b", "c")) }
             #expect(outcomes == [.appended(at(7, 1)), .appended(at(7, 2)), .appended(at(7, 3))])
-            #expect(try await store.call { $0.head(of: room) } == at(7, 3))
+            expect(try await store.call { $0.head(of: room) }, is: at(7, 3))
         }
     }
 
@@ -28,8 +28,8 @@ private let room = "eu/lobby"
             let outcomes = try await store.call { $0.append(room, .of("b", "a", "b", at: 900)) }
             #expect(outcomes == [.appended(at(1, 2)), .duplicate(at(1, 1), at: 500), .duplicate(at(1, 2), at: 900)])
             // Scoped to the user, and binary-safe.
-            #expect(try await store.call { $0.append(room, .of("a", user: "bob")) } == [.appended(at(1, 3))])
-            #expect(try await store.call { $0.append(room, .of("a \n\0é-1 2", "a \n\0é-1 2")) } == [
+            expect(try await store.call { $0.append(room, .of("a", user: "bob")) }, is: [.appended(at(1, 3))])
+            expect(try await store.call { $0.append(room, .of("a \n\0é-1 2", "a \n\0é-1 2")) }, is: [
                 .appended(at(1, 4)), .duplicate(at(1, 4), at: 1000),
             ])
             let kept = try await store.call { $0.read(room, after: nil, before: nil, limit: 10, newest: false) }
@@ -43,8 +43,8 @@ private let room = "eu/lobby"
             _ = try await store.call { $0.open(room, .first()) }
             _ = try await store.call { $0.append(room, .of("a", at: 5000)) }
             _ = try await store.call { $0.append(room, .of("b", at: 4000)) }
-            #expect(try await store.call { $0.append(room, .of("b")) } == [.duplicate(at(1, 2), at: 5000)])
-            #expect(try await store.call { $0.open(room, .first()) } == OpenedLog(epoch: 1, head: at(1, 2), lastAt: 5000))
+            expect(try await store.call { $0.append(room, .of("b")) }, is: [.duplicate(at(1, 2), at: 5000)])
+            expect(try await store.call { $0.open(room, .first()) }, is: OpenedLog(epoch: 1, head: at(1, 2), lastAt: 5000))
         }
     }
 
@@ -54,16 +54,15 @@ private let room = "eu/lobby"
         try await withStore(kind) { harness, store in
             _ = try await store.call { $0.open(room, .first()) }
             _ = try await store.call { $0.append(room, .of("a", retention: retention)) }
-            #expect(try await store.call { $0.append(room, .of("a", retention: retention)) } == [.duplicate(at(1, 1), at: 1000)])
+            expect(try await store.call { $0.append(room, .of("a", retention: retention)) }, is: [.duplicate(at(1, 1), at: 1000)])
             try harness.pass(.milliseconds(200))
             _ = try await store.call { $0.append(room, .of("b", retention: retention)) }
             try harness.pass(.milliseconds(250))
             // a is past its window while b, younger, keeps the table alive.
-            #expect(try await store.call { $0.append(room, .of("a", retention: retention)) } == [.appended(at(1, 3))])
+            expect(try await store.call { $0.append(room, .of("a", retention: retention)) }, is: [.appended(at(1, 3))])
             try harness.pass(.milliseconds(450))
-            #expect(try await store.call { $0.append(room, .of("a", "b", retention: retention)) } == [
-                .appended(at(1, 4)), .appended(at(1, 5)),
-            ])
+            let outcomes = try await store.call { $0.append(room, .of("a", "b", retention: retention)) }
+            #expect(outcomes == [.appended(at(1, 4)), .appended(at(1, 5))])
         }
     }
 
@@ -75,7 +74,7 @@ private let room = "eu/lobby"
             let outcomes = try await store.call { $0.append(room, .of("a", "b", "c", "a", retention: retention)) }
             #expect(outcomes == [.appended(at(1, 1)), .appended(at(1, 2)), .keysFull, .duplicate(at(1, 1), at: 1000)])
             try harness.pass(.milliseconds(550))
-            #expect(try await store.call { $0.append(room, .of("c", retention: retention)) } == [.appended(at(1, 3))])
+            expect(try await store.call { $0.append(room, .of("c", retention: retention)) }, is: [.appended(at(1, 3))])
         }
     }
 
@@ -86,7 +85,7 @@ private let room = "eu/lobby"
             for index in 0..<7 { _ = try await store.call { $0.append(room, .of("k\(index)", retention: Retention(messagesMax: 3))) } }
             let kept = try await store.call { $0.read(room, after: nil, before: nil, limit: 100, newest: false) }
             #expect(kept.positions == [at(1, 5), at(1, 6), at(1, 7)])
-            #expect(try await store.call { $0.epochs(of: room) } == [StoredEpoch(epoch: 1, first: 1, last: nil)])
+            expect(try await store.call { $0.epochs(of: room) }, is: [StoredEpoch(epoch: 1, first: 1, last: nil)])
         }
     }
 
@@ -96,25 +95,25 @@ private let room = "eu/lobby"
             func read(_ after: Position?, _ before: Position?, _ limit: Int, newest: Bool = false) async throws -> [String] {
                 try await store.call { $0.read(room, after: after, before: before, limit: limit, newest: newest) }.bodies
             }
-            #expect(try await read(nil, nil, 10) == [])
+            expect(try await read(nil, nil, 10), is: [])
             _ = try await store.call { $0.open(room, .first()) }
             _ = try await store.call { $0.append(room, .of("1", "2", "3")) }
             _ = try await store.call { $0.open(room, .first(epoch: 4)) }
             _ = try await store.call { $0.append(room, .of("4", "5")) }
-            #expect(try await read(nil, nil, 10) == ["1", "2", "3", "4", "5"])
-            #expect(try await read(nil, nil, 2) == ["1", "2"])
-            #expect(try await read(nil, nil, 2, newest: true) == ["4", "5"])
-            #expect(try await read(at(1, 2), nil, 10) == ["3", "4", "5"])
-            #expect(try await read(at(1, 2), at(4, 5), 10) == ["3", "4"])
-            #expect(try await read(nil, at(4, 4), 2, newest: true) == ["2", "3"])
-            #expect(try await read(at(4, 5), nil, 10) == [])
-            #expect(try await read(at(4, 5), at(1, 1), 10) == [])
-            #expect(try await read(.zero, nil, 1) == ["1"])
-            #expect(try await read(nil, .zero, 1) == [])
-            #expect(try await read(at(.max, .max), nil, 1) == [])
-            #expect(try await read(nil, at(.max, .max), 10, newest: true) == ["1", "2", "3", "4", "5"])
-            #expect(try await read(nil, nil, 0) == [])
-            #expect(try await read(nil, nil, -1, newest: true) == [])
+            expect(try await read(nil, nil, 10), is: ["1", "2", "3", "4", "5"])
+            expect(try await read(nil, nil, 2), is: ["1", "2"])
+            expect(try await read(nil, nil, 2, newest: true), is: ["4", "5"])
+            expect(try await read(at(1, 2), nil, 10), is: ["3", "4", "5"])
+            expect(try await read(at(1, 2), at(4, 5), 10), is: ["3", "4"])
+            expect(try await read(nil, at(4, 4), 2, newest: true), is: ["2", "3"])
+            expect(try await read(at(4, 5), nil, 10), is: [])
+            expect(try await read(at(4, 5), at(1, 1), 10), is: [])
+            expect(try await read(.zero, nil, 1), is: ["1"])
+            expect(try await read(nil, .zero, 1), is: [])
+            expect(try await read(at(.max, .max), nil, 1), is: [])
+            expect(try await read(nil, at(.max, .max), 10, newest: true), is: ["1", "2", "3", "4", "5"])
+            expect(try await read(nil, nil, 0), is: [])
+            expect(try await read(nil, nil, -1, newest: true), is: [])
         }
     }
 
@@ -137,20 +136,20 @@ private let room = "eu/lobby"
     @Test(arguments: StoreKind.allCases)
     func refusesEveryOtherFence(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
-            #expect(try await store.error { $0.append(room, .of("a")) } == .notOpen)
+            expect(try await store.error { $0.append(room, .of("a")) }, is: .notOpen)
             let standing = Fence(viewEpoch: 5, rosterVersion: 10)
             _ = try await store.call { $0.open(room, .first(standing)) }
             for other in [Fence(viewEpoch: 4, rosterVersion: 99), Fence(viewEpoch: 5, rosterVersion: 9), Fence(viewEpoch: 6, rosterVersion: 1)] {
-                #expect(try await store.error { $0.append(room, .of("a", fence: other)) } == .fenced(standing))
+                expect(try await store.error { $0.append(room, .of("a", fence: other)) }, is: .fenced(standing))
             }
             for lower in [Fence(viewEpoch: 4, rosterVersion: 99), Fence(viewEpoch: 5, rosterVersion: 9)] {
-                #expect(try await store.error { $0.open(room, .first(lower)) } == .fenced(standing))
+                expect(try await store.error { $0.open(room, .first(lower)) }, is: .fenced(standing))
             }
-            #expect(try await store.call { $0.head(of: room) } == .zero)
+            expect(try await store.call { $0.head(of: room) }, is: .zero)
             let higher = Fence(viewEpoch: 5, rosterVersion: 11)
             _ = try await store.call { $0.open(room, .first(higher)) }
-            #expect(try await store.error { $0.append(room, .of("a", fence: standing)) } == .fenced(higher))
-            #expect(try await store.call { $0.append(room, .of("a", fence: higher)) } == [.appended(at(1, 1))])
+            expect(try await store.error { $0.append(room, .of("a", fence: standing)) }, is: .fenced(higher))
+            expect(try await store.call { $0.append(room, .of("a", fence: higher)) }, is: [.appended(at(1, 1))])
         }
     }
 
@@ -160,12 +159,12 @@ private let room = "eu/lobby"
             _ = try await store.call { $0.open(room, .first(epoch: 1)) }
             _ = try await store.call { $0.append(room, .of("a", "b")) }
             // The same epoch again begins nothing; an epoch may end without a message.
-            #expect(try await store.call { $0.open(room, .first(epoch: 1)) }.epoch == 1)
-            #expect(try await store.call { $0.open(room, .first(epoch: 3)) } == OpenedLog(epoch: 3, head: at(1, 2), lastAt: 1000))
-            #expect(try await store.call { $0.open(room, .first(epoch: 4)) } == OpenedLog(epoch: 4, head: at(1, 2), lastAt: 1000))
-            #expect(try await store.call { $0.append(room, .of("c")) } == [.appended(at(4, 3))])
-            #expect(try await store.call { $0.open(room, .first(epoch: 2)) } == OpenedLog(epoch: 4, head: at(4, 3), lastAt: 1000))
-            #expect(try await store.call { $0.epochs(of: room) } == [
+            expect(try await store.call { $0.open(room, .first(epoch: 1)) }.epoch, is: 1)
+            expect(try await store.call { $0.open(room, .first(epoch: 3)) }, is: OpenedLog(epoch: 3, head: at(1, 2), lastAt: 1000))
+            expect(try await store.call { $0.open(room, .first(epoch: 4)) }, is: OpenedLog(epoch: 4, head: at(1, 2), lastAt: 1000))
+            expect(try await store.call { $0.append(room, .of("c")) }, is: [.appended(at(4, 3))])
+            expect(try await store.call { $0.open(room, .first(epoch: 2)) }, is: OpenedLog(epoch: 4, head: at(4, 3), lastAt: 1000))
+            expect(try await store.call { $0.epochs(of: room) }, is: [
                 StoredEpoch(epoch: 1, first: 1, last: 2), StoredEpoch(epoch: 3, first: 3, last: 2), StoredEpoch(epoch: 4, first: 3, last: nil),
             ])
         }
@@ -184,23 +183,20 @@ private let room = "eu/lobby"
     func knownHeadIsNeverHandedOutAgain(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             // A new log of a room that lived elsewhere.
-            #expect(try await store.call { $0.open("moved", .first(epoch: 3, knownHead: at(2, 40))) }
-                == OpenedLog(epoch: 3, head: at(2, 40), lastAt: 0))
-            #expect(try await store.call { $0.append("moved", .of("a")) } == [.appended(at(3, 41))])
+            expect(try await store.call { $0.open("moved", .first(epoch: 3, knownHead: at(2, 40))) }, is: OpenedLog(epoch: 3, head: at(2, 40), lastAt: 0))
+            expect(try await store.call { $0.append("moved", .of("a")) }, is: [.appended(at(3, 41))])
             // A log that lost its end: its epoch must not go on as if nothing were missing.
             _ = try await store.call { $0.open(room, .first(epoch: 3)) }
             _ = try await store.call { $0.append(room, .of("a", "b")) }
-            #expect(try await store.call { $0.open(room, .first(epoch: 3, knownHead: at(3, 9))) }
-                == OpenedLog(epoch: 4, head: at(3, 9), lastAt: 1000))
-            #expect(try await store.call { $0.append(room, .of("c")) } == [.appended(at(4, 10))])
-            #expect(try await store.call { $0.epochs(of: room) } == [
+            expect(try await store.call { $0.open(room, .first(epoch: 3, knownHead: at(3, 9))) }, is: OpenedLog(epoch: 4, head: at(3, 9), lastAt: 1000))
+            expect(try await store.call { $0.append(room, .of("c")) }, is: [.appended(at(4, 10))])
+            expect(try await store.call { $0.epochs(of: room) }, is: [
                 StoredEpoch(epoch: 3, first: 1, last: 2), StoredEpoch(epoch: 4, first: 10, last: nil),
             ])
             // Nor one that is gone, even when the wanted epoch is behind.
-            #expect(try await store.call { $0.open("gone", .first(epoch: 3, knownHead: at(8, 9))) }.epoch == 9)
+            expect(try await store.call { $0.open("gone", .first(epoch: 3, knownHead: at(8, 9))) }.epoch, is: 9)
             // A root that knows less than the log changes nothing.
-            #expect(try await store.call { $0.open(room, .first(epoch: 4, knownHead: at(3, 1))) }
-                == OpenedLog(epoch: 4, head: at(4, 10), lastAt: 1000))
+            expect(try await store.call { $0.open(room, .first(epoch: 4, knownHead: at(3, 1))) }, is: OpenedLog(epoch: 4, head: at(4, 10), lastAt: 1000))
         }
     }
 
@@ -208,9 +204,9 @@ private let room = "eu/lobby"
     func anotherIncarnationIsAnotherEpoch(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             _ = try await store.call { $0.open(room, .first(incarnation: "A", epoch: 5)) }
-            #expect(try await store.call { $0.open(room, .first(incarnation: "B", epoch: 5)) }.epoch == 6)
-            #expect(try await store.call { $0.open(room, .first(incarnation: "B", epoch: 6)) }.epoch == 6)
-            #expect(try await store.call { $0.open(room, .first(incarnation: "C", epoch: 9)) }.epoch == 9)
+            expect(try await store.call { $0.open(room, .first(incarnation: "B", epoch: 5)) }.epoch, is: 6)
+            expect(try await store.call { $0.open(room, .first(incarnation: "B", epoch: 6)) }.epoch, is: 6)
+            expect(try await store.call { $0.open(room, .first(incarnation: "C", epoch: 9)) }.epoch, is: 9)
         }
     }
 
@@ -224,7 +220,7 @@ private let room = "eu/lobby"
                 $0.append(room, .of("a", at: 1_795_000_000_123, fence: Fence(viewEpoch: epoch, rosterVersion: 2)))
             }
             #expect(outcomes == [.appended(at(epoch, seq + 1))])
-            #expect(try await store.call { $0.head(of: room) } == at(epoch, seq + 1))
+            expect(try await store.call { $0.head(of: room) }, is: at(epoch, seq + 1))
             for request in [OpenLog.first(epoch: .max), .first(epoch: 1 << 53), .first(knownHead: at(1, .max)), .first(knownHead: at(.max, 1))] {
                 guard case .unexpectedReply = try await store.error({ $0.open("other", request) }) else {
                     Issue.record("accepted \(request)")

@@ -82,6 +82,13 @@ final class RedisServer {
     func resume() { kill(pid, SIGCONT) }
     func wipe() throws { _ = try run("FLUSHALL") }
 
+    /// The server's own clock.
+    func timeMs() throws -> Int {
+        let parts = try run("TIME").split(separator: "\n").compactMap { Int($0) }
+        guard parts.count == 2 else { throw Failure(text: "TIME: \(parts)") }
+        return parts[0] * 1000 + parts[1] / 1000
+    }
+
     /// One command through redis-cli, which shares no code with what is tested. Error replies are text too.
     @discardableResult
     func run(_ command: String...) throws -> String { try redisCLI(command) }

@@ -115,9 +115,8 @@ final class StoreHarness {
         switch backing {
         case .embedded(_, let clock): clock.advance(by: span)
         case .redis(let server):
-            func time() throws -> Double { Double(try server.run("TIME").split(separator: "\n").joined(separator: ".")) ?? 0 }
-            let until = try time() + Double(span.milliseconds) / 1000 + 0.01
-            try waitUntil("\(span) passed in Redis") { try time() > until }
+            let until = try server.timeMs() + span.milliseconds + 1
+            try waitUntil("\(span) passed in Redis") { try server.timeMs() > until }
         }
     }
 
@@ -189,3 +188,8 @@ extension [StoredMessage] {
 }
 
 func at(_ epoch: UInt64, _ seq: UInt64) -> Position { Position(epoch: epoch, seq: seq) }
+
+/// Takes the value first: `#expect(try await … == …)` was seen to fail for equal values (Swift 6.3.1).
+func expect<Value: Equatable>(_ actual: Value, is expected: Value, sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(actual == expected, sourceLocation: sourceLocation)
+}
