@@ -11,10 +11,18 @@ public protocol RegionStore: AnyObject {
     /// Whether calls have a chance now. Changes are announced through the observer given at construction.
     var state: StoreState { get }
 
+    /// What this store measured since it was made.
+    var figures: StoreFigures { get }
+
+    /// Begins to connect. From now on the observer hears of every change of `state`, the first `.up` included; at each `.up` the
+    /// owner attaches, opens its logs anew and writes its mirrors anew. Call once.
+    func start()
+
     // MARK: Identity
 
     /// Says which incarnation of the store this is. A store that was never seen is given `freshID` and the epoch `knownEpoch + 1`;
-    /// one that restarted since (another run id) keeps its id and its epoch grows by one. Atomic: all nodes get the same answer.
+    /// one that restarted since (another run id), or whose epoch is below `knownEpoch` (an older copy was restored), keeps its id and
+    /// its epoch grows above both. Atomic: all nodes get the same answer.
     ///
     /// - Parameter knownEpoch: the highest epoch that this node or its peers have ever seen for this region, 0 for none.
     func attach(freshID: String, knownEpoch: UInt64) -> EventLoopFuture<StoreIdentity>
@@ -30,18 +38,28 @@ public protocol RegionStore: AnyObject {
     /// stored), else the one that was there.
     func changeRoster(expected: UInt64, to proposed: StoredRoster) -> EventLoopFuture<StoredRoster>
 
-    /// `hg:lease:<node>` = boot, for `ttl`: tells readers of presence entries that their owner lives.
+    /// `hg:lease:<region>/<node>` = boot, for `ttl`: tells readers of presence entries that their owner lives. Leaves the lease of a
+    /// newer boot alone.
     func renewLease(of owner: NodeBoot, ttl: TimeSpan) -> EventLoopFuture<Void>
+
+    /// Removes the lease if it is this boot's.
     func dropLease(of owner: NodeBoot) -> EventLoopFuture<Void>
+
+    /// The boot that holds the node's lease, nil when it ran out.
+    func lease(of node: NodeID) -> EventLoopFuture<Boot?>
 
     // MARK: The log of a room
 
-    /// Creates the log of a room or takes it over, and writes the fence. Starts a new epoch when `request.epoch` is above the log's.
-    /// Fails with `.fenced` when the log was opened under a higher fence.
+    /// Creates the log of a room or takes it over, and writes the fence. Fails with `.fenced` when it was opened under a higher one.
+    ///
+    /// Starts a new epoch when `request.epoch` or `request.knownHead.epoch` is above the log's; when the log was last opened in another
+    /// incarnation or run of the store; and when positions of its epoch are known that it does not hold. seq goes on above
+    /// everything known, so no position ever names two messages.
     func open(_ room: String, _ request: OpenLog) -> EventLoopFuture<OpenedLog>
 
     /// Appends a batch in order, atomically: fence check, de-duplication by (user, key), next seq, stream, trim.
-    /// Fails with `.fenced` (another fence stands) or `.notOpen` (no fence stands: the store lost the log), and then appended nothing.
+    /// Fails with `.fenced` (another fence stands) or `.notOpen` (no fence stands, or one of an earlier run of the store: what it
+    /// holds may be old), and then appended nothing.
     func append(_ room: String, _ request: AppendBatch) -> EventLoopFuture<[AppendOutcome]>
 
     /// Kept messages after (exclusive) and before (exclusive) the given positions, oldest first. With `newest`, the last
@@ -50,6 +68,9 @@ public protocol RegionStore: AnyObject {
 
     /// Head of the log as stored, nil for a room that has none.
     func head(of room: String) -> EventLoopFuture<Position?>
+
+    /// The epochs of a log, oldest first, at most `StoredEpoch.keptMax`: which seqs each of them holds, trimmed ones included.
+    func epochs(of room: String) -> EventLoopFuture<[StoredEpoch]>
 
     // MARK: Presence and typing: mirrors for readers and cold starts, never the truth of liveness
 
@@ -63,6 +84,10 @@ public protocol RegionStore: AnyObject {
     /// Sets (or, with a nil expiry, removes) a typing user; the key itself expires with its last entry.
     func mirrorTyping(in room: String, user: String, expiresAt: WallMilliseconds?) -> EventLoopFuture<Void>
 
+    /// Who types, and until when. Entries that expired are left out.
+    func typing(in room: String) -> EventLoopFuture<[String: WallMilliseconds]>
+
+    /// Moves last-seen forward; an earlier time than the stored one changes nothing.
     func setLastSeen(of user: String, at: WallMilliseconds) -> EventLoopFuture<Void>
     func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?>
 
@@ -83,7 +108,8 @@ public enum StoreError: Error, Hashable, Sendable {
     case fenced(Fence)
     /// The log has no fence: it was never opened, or the store lost it.
     case notOpen
-    /// The store answered something that this version does not understand.
+    /// The store and this version do not understand each other: an answer that cannot be read, or a number above 2^53 − 1,
+    /// which the scripts cannot hold.
     case unexpectedReply(String)
 }
 
@@ -134,6 +160,24 @@ public struct OpenedLog: Hashable, Sendable {
         self.epoch = epoch
         self.head = head
         self.lastAt = lastAt
+    }
+}
+
+/// One row of a log's epoch table. seq goes on across epochs, so `first` is one above the last seq of the epoch before,
+/// or higher when something was lost.
+public struct StoredEpoch: Hashable, Sendable {
+    /// Rows kept per log; past it the oldest is forgotten, and a resume from it is a gap.
+    public static let keptMax = 1_000
+
+    public var epoch: UInt64
+    public var first: UInt64
+    /// Nil while the epoch is open. `first - 1` when nothing was appended in it.
+    public var last: UInt64?
+
+    public init(epoch: UInt64, first: UInt64, last: UInt64?) {
+        self.epoch = epoch
+        self.first = first
+        self.last = last
     }
 }
 
@@ -223,17 +267,24 @@ public struct StoredMember: Hashable, Sendable {
     }
 }
 
-/// Bounds of a store, each with its action: past `commandsInFlightMax` or `bytesInFlightMax` a call fails at once.
+/// Bounds of a store, each with its action.
 public struct StoreLimits: Sendable {
+    /// From call to answer. Past it the connection is closed, since answers come in order, and all calls in flight fail.
     public var deadline: TimeSpan
+    /// A connection that was silent for this long is asked whether it lives.
+    public var heartbeat: TimeSpan
+    /// Past these two a call fails at once.
     public var commandsInFlightMax: Int
     public var bytesInFlightMax: Int
+    /// Past it the connection is closed.
     public var replyBytesMax: Int
 
     public init(
-        deadline: TimeSpan = .seconds(2), commandsInFlightMax: Int = 10_000, bytesInFlightMax: Int = 32 << 20, replyBytesMax: Int = 64 << 20
+        deadline: TimeSpan = .seconds(2), heartbeat: TimeSpan = .seconds(1), commandsInFlightMax: Int = 10_000,
+        bytesInFlightMax: Int = 32 << 20, replyBytesMax: Int = 80 << 20
     ) {
         self.deadline = deadline
+        self.heartbeat = heartbeat
         self.commandsInFlightMax = commandsInFlightMax
         self.bytesInFlightMax = bytesInFlightMax
         self.replyBytesMax = replyBytesMax
@@ -243,9 +294,13 @@ public struct StoreLimits: Sendable {
 /// What a store measured since it was made. Read on its loop.
 public struct StoreFigures: Sendable {
     public var commands: UInt64 = 0
+    /// Commands refused, lost with their connection, or answered with an error.
     public var failures: UInt64 = 0
+    /// Connections made after the first.
     public var reconnects: UInt64 = 0
-    /// Counts of round trips by upper bound in seconds, as Prometheus wants them: not cumulative here.
+    /// Calls refused because `commandsInFlightMax` or `bytesInFlightMax` was reached; also among `failures`.
+    public var refusedByBounds: UInt64 = 0
+    /// Round trips of commands that were answered. Empty for the embedded store.
     public var latency = LatencyHistogram()
     public init() {}
 }

@@ -1,0 +1,146 @@
+import Foundation
+import Store
+import Testing
+
+/// A real redis-server in a folder of its own, on a Unix socket or a free port. It dies with the test process, whatever happens to it.
+final class RedisServer {
+    enum Listener {
+        case unixSocket
+        case port(Int)
+    }
+
+    struct Failure: Error { let text: String }
+
+    let directory: URL
+    let address: RedisAddress
+    private let arguments: [String]
+    /// A shell that watches this process and kills the server when it is gone.
+    private var guardian: Process?
+    private var pid: pid_t = 0
+
+    /// - Parameter persistent: whether `restart` finds what was there.
+    init(listener: Listener = .unixSocket, persistent: Bool = false, extra: [String] = []) throws {
+        directory = FileManager.default.temporaryDirectory.appendingPathComponent("hg-store-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let socket = directory.appendingPathComponent("redis.sock").path
+        let listening: [String]
+        switch listener {
+        case .unixSocket:
+            address = .unixSocket(path: socket)
+            listening = ["--port", "0", "--unixsocket", socket]
+        case .port(let port):
+            address = .host("127.0.0.1", port: port)
+            listening = ["--port", "\(port)", "--bind", "127.0.0.1"]
+        }
+        let persistence = persistent ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"]
+        arguments = listening + ["--dir", directory.path, "--save", ""] + persistence + extra
+        try start()
+    }
+
+    deinit {
+        stop()
+        try? FileManager.default.removeItem(at: directory)
+    }
+
+    /// Starts the server and waits until it answers.
+    func start() throws {
+        let script = """
+            redis-server "$@" >>redis.log 2>&1 & server=$!
+            echo $server
+            while kill -0 \(ProcessInfo.processInfo.processIdentifier) 2>/dev/null; do sleep 0.3; done
+            kill -9 $server
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", script, "redis"] + arguments
+        process.currentDirectoryURL = directory
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        guardian = process
+        let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        guard let pid = pid_t(line.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw Failure(text: "no pid: \(line)") }
+        self.pid = pid
+        try waitUntil("redis-server answers") { (try? run("PING")) == "PONG" }
+    }
+
+    /// As a crash: SIGKILL.
+    func stop() {
+        guard let guardian else { return }
+        kill(guardian.processIdentifier, SIGKILL)
+        kill(pid, SIGKILL)
+        guardian.waitUntilExit()
+        self.guardian = nil
+    }
+
+    func restart() throws {
+        stop()
+        try start()
+    }
+
+    func pause() { kill(pid, SIGSTOP) }
+    func resume() { kill(pid, SIGCONT) }
+    func wipe() throws { _ = try run("FLUSHALL") }
+
+    /// The server's own clock.
+    func timeMs() throws -> Int {
+        let parts = try run("TIME").split(separator: "\n").compactMap { Int($0) }
+        guard parts.count == 2 else { throw Failure(text: "TIME: \(parts)") }
+        return parts[0] * 1000 + parts[1] / 1000
+    }
+
+    /// One command through redis-cli, which shares no code with what is tested. Error replies are text too.
+    @discardableResult
+    func run(_ command: String...) throws -> String { try redisCLI(command) }
+
+    /// Many commands, one reply line each.
+    func run(lines: [String]) throws -> [String] {
+        try redisCLI([], input: lines.joined(separator: "\n") + "\n").split(separator: "\n").map(String.init)
+    }
+
+    private func redisCLI(_ command: [String], input: String? = nil) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        let target: [String]
+        switch address {
+        case .unixSocket(let path): target = ["-s", path]
+        case .host(let host, let port): target = ["-h", host, "-p", "\(port)"]
+        }
+        process.arguments = ["redis-cli"] + target + command
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        let file = directory.appendingPathComponent("input-\(UUID().uuidString)")
+        try (input ?? "").write(to: file, atomically: true, encoding: .utf8)
+        process.standardInput = try FileHandle(forReadingFrom: file)
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// A port that nobody listened on a moment ago.
+    static func freePort() throws -> Int {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw Failure(text: "socket") }
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) | getsockname(descriptor, $0, &length) }
+        }
+        guard result == 0 else { throw Failure(text: "bind") }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+}
+
+/// Looks again until the condition holds. Fails the test's promise, not the machine's patience: 10 s.
+func waitUntil(_ what: String, _ condition: () throws -> Bool) throws {
+    let deadline = Date().addingTimeInterval(10)
+    while try !condition() {
+        guard Date() < deadline else { throw RedisServer.Failure(text: "waited in vain until \(what)") }
+        usleep(5000)
+    }
+}
