@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # Set-up that ops/up and ops/test share: sourced, not run. Installs with apt what is missing and nothing else.
 
+# shellcheck disable=SC2034 # read by those who source this
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() { printf '==> %s\n' "$*" >&2; }
 fail() {
     printf 'error: %s\n' "$*" >&2
     exit 1
