@@ -3,7 +3,7 @@ import MeshCore
 import Synchronization
 
 /// How a process ended.
-public enum ExitStatus: Hashable, Sendable, CustomStringConvertible {
+public enum ChildExit: Hashable, Sendable, CustomStringConvertible {
     case exited(Int32)
     case signalled(Int32)
 
@@ -35,14 +35,14 @@ final class ChildProcess: Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        var status: ExitStatus?
+        var status: ChildExit?
         var waiters: [UInt64: CheckedContinuation<Bool, Never>] = [:]
         var nextWaiter: UInt64 = 0
     }
 
     /// - Parameter onExit: called once, on a thread of its own, after the process has ended.
     static func start(
-        _ command: ChildCommand, onExit: @escaping @Sendable (ChildProcess, ExitStatus) -> Void
+        _ command: ChildCommand, onExit: @escaping @Sendable (ChildProcess, ChildExit) -> Void
     ) async throws(LocalMeshError) -> ChildProcess {
         let supervisor = getpid()
         let result = await SpawnThread.shared.run { Spawn.spawn(command, supervisor: supervisor) }
@@ -61,7 +61,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Nil while it runs.
-    var status: ExitStatus? { state.withLock { $0.status } }
+    var status: ChildExit? { state.withLock { $0.status } }
 
     /// False if it has ended already: its number may belong to another process by now, so the check and the signal are one step.
     @discardableResult func signal(_ signal: Int32) -> Bool {
@@ -69,13 +69,13 @@ final class ChildProcess: Sendable {
     }
 
     /// Waits for the end without collecting it, then collects it under the lock that `signal` takes.
-    private func reap(_ onExit: @Sendable (ChildProcess, ExitStatus) -> Void) {
+    private func reap(_ onExit: @Sendable (ChildProcess, ChildExit) -> Void) {
         var information = siginfo_t()
         while waitid(P_PID, id_t(pid), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
         let (status, waiters) = state.withLock { state in
             var waitStatus: Int32 = 0
             while waitpid(pid, &waitStatus, 0) < 0, errno == EINTR {}
-            let status = ExitStatus(waitStatus: waitStatus)
+            let status = ChildExit(waitStatus: waitStatus)
             state.status = status
             defer { state.waiters = [:] }
             return (status, state.waiters.values)

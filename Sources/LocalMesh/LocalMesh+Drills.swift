@@ -10,7 +10,7 @@ extension LocalMesh {
     }
 
     /// Nil if it still runs after `timeout`.
-    public func waitForExit(of node: NodeID, timeout: TimeSpan) async throws(LocalMeshError) -> ExitStatus? {
+    public func waitForExit(of node: NodeID, timeout: TimeSpan) async throws(LocalMeshError) -> ChildExit? {
         guard let child = relays[node] else { throw .unknown("\(node)") }
         _ = await child.waitForExit(timeout: timeout)
         return child.status

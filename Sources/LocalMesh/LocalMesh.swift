@@ -175,12 +175,12 @@ public actor LocalMesh {
         }
     }
 
-    private func childExited(_ child: ChildProcess, _ status: ExitStatus) {
+    private func childExited(_ child: ChildProcess, _ status: ChildExit) {
         guard phase == .running else { return }
         reportDeath(of: child, status)
     }
 
-    private func reportDeath(of child: ChildProcess, _ status: ExitStatus) {
+    private func reportDeath(of child: ChildProcess, _ status: ChildExit) {
         guard !settled.contains(child.pid) else { return }
         settled.insert(child.pid)
         let log = child.command.log

@@ -7,7 +7,7 @@ public enum MeshEvent: Hashable, Sendable {
     /// Every two seconds during the start: who is waited for, each with the reason it gives.
     case waiting([String])
     /// A child ended that nobody had asked to.
-    case died(name: String, how: ExitStatus, log: String, lastLines: [String])
+    case died(name: String, how: ChildExit, log: String, lastLines: [String])
     /// No relay runs any more.
     case nothingLeft
     case stopping

@@ -125,7 +125,7 @@ import Testing
         let keys = await JWTKeyCollection().add(hmac: HMACKey(from: secret.bytes), digestAlgorithm: .sha256)
         #expect(try await keys.verify(text, as: DevelopmentToken.self) == made)
         #expect(made.exp - made.iat == 60)
-        let other = await JWTKeyCollection().add(hmac: HMACKey(from: Array(repeating: 8, count: 32)), digestAlgorithm: .sha256)
+        let other = await JWTKeyCollection().add(hmac: HMACKey(from: [UInt8](repeating: 8, count: 32)), digestAlgorithm: .sha256)
         await #expect(throws: JWTError.self) { try await other.verify(text, as: DevelopmentToken.self) }
     }
 
@@ -134,7 +134,7 @@ import Testing
         let old = DevelopmentToken(user: "bob", ttlSeconds: 10, issuedAt: Date(timeIntervalSince1970: 1_000))
         let text = try await old.signed(with: secret)
         let body = try #require(text.split(separator: ".").dropFirst().first)
-        let padded = body.replacing("-", with: "+").replacing("_", with: "/") + String(repeating: "=", count: (4 - body.count % 4) % 4)
+        let padded = String(body).replacing("-", with: "+").replacing("_", with: "/") + String(repeating: "=", count: (4 - body.count % 4) % 4)
         let claims = try JSONSerialization.jsonObject(with: try #require(Data(base64Encoded: padded))) as? [String: Any]
         #expect(Set(try #require(claims).keys) == ["sub", "iat", "exp", "role"])
         let keys = await JWTKeyCollection().add(hmac: HMACKey(from: secret.bytes), digestAlgorithm: .sha256)

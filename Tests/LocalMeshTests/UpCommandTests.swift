@@ -25,7 +25,7 @@ import Testing
         return (ready.regions.flatMap(\.nodes).map(\.pid), ready.regions.compactMap(\.redis?.pid))
     }
 
-    private func exit(of child: ChildProcess) async -> ExitStatus? {
+    private func exit(of child: ChildProcess) async -> ChildExit? {
         _ = await child.waitForExit(timeout: .seconds(30))
         return child.status
     }
