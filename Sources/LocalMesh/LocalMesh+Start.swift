@@ -38,7 +38,8 @@ extension LocalMesh {
             "--port", String(port), "--bind", "127.0.0.1", "--dir", files.redis(of: region), "--appendonly", "yes", "--save", "",
             "--daemonize", "no", "--logfile", "",
         ]
-        return ChildCommand(name: "redis-\(region)", executable: "redis-server", arguments: arguments, log: files.log(of: "redis-\(region)"))
+        return ChildCommand(
+            name: "redis-\(region)", executable: "redis-server", arguments: arguments, log: files.log(of: "redis-\(region)"))
     }
 
     /// The log of an earlier mesh must not be reported as the end of this one's.

@@ -163,6 +163,12 @@ public actor LocalMesh {
             Task { await self.childExited(child, status) }
         }
         onEvent(.started(name: command.name, pid: child.pid))
+        guard phase != .stopping else {
+            // The stop began meanwhile and has not seen this child.
+            child.signal(SIGKILL)
+            _ = await child.waitForExit(timeout: .seconds(5))
+            throw CancellationError()
+        }
         return child
     }
 

@@ -16,7 +16,7 @@ struct MeshFiles: Sendable {
     func log(of child: String) -> String { "\(logs)/\(child).log" }
 
     /// Folders, the secret unless there is one already (commands that people have copied stay good), and the configuration.
-    func write(_ plan: MeshPlan, _ options: LocalMeshOptions) throws {
+    func write(_ plan: MeshPlan, _ options: LocalMeshOptions) throws(LocalMeshError) {
         try makeFolder(logs)
         for region in plan.regions where region.redisPort != nil { try makeFolder(redis(of: region.region)) }
         if !FileManager.default.fileExists(atPath: secret) { try writeSecret() }
@@ -24,20 +24,33 @@ struct MeshFiles: Sendable {
         for region in plan.regions { try write(Self.regionYAML(region, options), to: configuration(of: region.region)) }
     }
 
-    func makeFolder(_ path: String) throws {
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    func makeFolder(_ path: String) throws(LocalMeshError) {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw .machine("cannot make the folder \(path): \(FileFault.describe(error))")
+        }
     }
 
-    private func write(_ text: String, to path: String) throws {
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    private func write(_ text: String, to path: String) throws(LocalMeshError) {
+        try Self.replace(path, with: Data(text.utf8))
+    }
+
+    /// By a temporary file and a rename: whoever sees the file sees all of it.
+    static func replace(_ path: String, with data: Data) throws(LocalMeshError) {
+        do {
+            try data.write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw .machine("cannot write \(path): \(FileFault.describe(error))")
+        }
     }
 
     /// 256 random bits of the system's generator, readable by the owner alone from its first byte on.
-    private func writeSecret() throws {
+    private func writeSecret() throws(LocalMeshError) {
         var random = SystemRandomNumberGenerator()
         let text = (0..<4).map { _ in Self.hex(random.next()) }.joined() + "\n"
         guard FileManager.default.createFile(atPath: secret, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600]) else {
-            throw LocalMeshError.machine("cannot write \(secret)")
+            throw .machine("cannot write \(secret)")
         }
     }
 
@@ -70,7 +83,9 @@ struct MeshFiles: Sendable {
         } else {
             lines.append("  kind: embedded")
         }
-        lines += ["cells: \(options.cells)", "logging:", "  level: \(options.logging.level)", "  format: \(options.logging.format.rawValue)"]
+        lines += [
+            "cells: \(options.cells)", "logging:", "  level: \(options.logging.level)", "  format: \(options.logging.format.rawValue)",
+        ]
         if !options.regionYAML.isEmpty { lines.append(options.regionYAML) }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -28,7 +28,8 @@ public struct MeshPlan: Hashable, Sendable {
             let region = RegionID(Self.regionNames[i])
             let nodes = (0..<options.nodes).map { j in
                 Node(
-                    node: NodeID(region: region, name: "\(region)-\(j)"), clientPort: port(10 * i + j), operationsPort: port(100 + 10 * i + j),
+                    node: NodeID(region: region, name: "\(region)-\(j)"), clientPort: port(10 * i + j),
+                    operationsPort: port(100 + 10 * i + j),
                     meshPort: port(200 + 10 * i + j))
             }
             return Region(region: region, nodes: nodes, redisPort: options.store == .redis ? port(300 + i) : nil)
@@ -39,7 +40,10 @@ public struct MeshPlan: Hashable, Sendable {
     public var ports: [(port: Int, purpose: String)] {
         regions.flatMap { region in
             region.nodes.flatMap {
-                [($0.clientPort, "\($0.node.name) client"), ($0.operationsPort, "\($0.node.name) operations"), ($0.meshPort, "\($0.node.name) mesh")]
+                [
+                    ($0.clientPort, "\($0.node.name) client"), ($0.operationsPort, "\($0.node.name) operations"),
+                    ($0.meshPort, "\($0.node.name) mesh"),
+                ]
             } + (region.redisPort.map { [($0, "\(region.region) Redis")] } ?? [])
         }
     }

@@ -14,7 +14,9 @@ enum ReadinessProbe {
     static func node(operationsPort: Int) async -> Answer {
         await offPool {
             let request = "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:\(operationsPort)\r\nConnection: close\r\n\r\n"
-            guard let response = LoopbackSocket.exchange(port: operationsPort, request: request, timeoutMs: timeoutMs, isComplete: { _ in false })
+            guard
+                let response = LoopbackSocket.exchange(
+                    port: operationsPort, request: request, timeoutMs: timeoutMs, isComplete: { _ in false })
             else { return .notYet("does not answer yet") }
             return read(String(decoding: response, as: UTF8.self))
         }

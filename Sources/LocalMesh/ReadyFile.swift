@@ -25,10 +25,9 @@ public struct ReadyFile: Codable, Hashable, Sendable {
     public var regions: [Region]
     public var tokenSecretFile: String
 
-    /// By a temporary file and a rename: whoever sees the file sees all of it.
     func write(to path: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic)
+        try MeshFiles.replace(path, with: encoder.encode(self))
     }
 }

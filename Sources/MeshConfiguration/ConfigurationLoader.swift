@@ -75,7 +75,8 @@ struct RegionFileReader {
         }
         if let seed = description.nodes.first(where: { $0.node.name == name }) { return seed }
         let known = description.nodes.map(\.node.name).joined(separator: ", ")
-        findings.report("\(name) is not among the nodes of \(region.value): \(known)", at: asked == nil ? defaultNode?.place ?? place : place)
+        findings.report(
+            "\(name) is not among the nodes of \(region.value): \(known)", at: asked == nil ? defaultNode?.place ?? place : place)
         return nil
     }
 

@@ -54,20 +54,9 @@ enum YamlFile {
         switch error {
         case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _): problem
         case .reader(let problem, _, _, _): problem
-        case .duplicatedKeysInMapping(let names, _): "\(names.sorted().map { "`\($0)`" }.joined(separator: ", ")) given more than once in this mapping"
+        case .duplicatedKeysInMapping(let names, _):
+            "\(names.sorted().map { "`\($0)`" }.joined(separator: ", ")) given more than once in this mapping"
         default: "\(error)"
-        }
-    }
-}
-
-enum FileFault {
-    /// The system's own word for why a file cannot be used.
-    static func describe(_ error: any Error) -> String {
-        guard let error = error as? CocoaError else { return "\(error)" }
-        switch error.code {
-        case .fileReadNoSuchFile, .fileNoSuchFile: return "no such file"
-        case .fileReadNoPermission: return "permission denied"
-        default: return (error.userInfo[NSUnderlyingErrorKey] as? any Error).map { "\($0)" } ?? error.localizedDescription
         }
     }
 }

@@ -84,6 +84,6 @@ struct UpSession {
     }
 }
 
-/// Line by line at once, also into a pipe.
-private func say(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
-private func complain(_ text: String) { FileHandle.standardError.write(Data("heliograph up: \(text)\n".utf8)) }
+/// Line by line at once, also into a pipe. A reader that has gone is no reason to stop the mesh.
+private func say(_ text: String) { try? FileHandle.standardOutput.write(contentsOf: Data("\(text)\n".utf8)) }
+private func complain(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data("heliograph up: \(text)\n".utf8)) }

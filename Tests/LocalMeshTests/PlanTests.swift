@@ -134,7 +134,8 @@ import Testing
         let old = DevelopmentToken(user: "bob", ttlSeconds: 10, issuedAt: Date(timeIntervalSince1970: 1_000))
         let text = try await old.signed(with: secret)
         let body = try #require(text.split(separator: ".").dropFirst().first)
-        let padded = String(body).replacing("-", with: "+").replacing("_", with: "/") + String(repeating: "=", count: (4 - body.count % 4) % 4)
+        let padded =
+            String(body).replacing("-", with: "+").replacing("_", with: "/") + String(repeating: "=", count: (4 - body.count % 4) % 4)
         let claims = try JSONSerialization.jsonObject(with: try #require(Data(base64Encoded: padded))) as? [String: Any]
         #expect(Set(try #require(claims).keys) == ["sub", "iat", "exp", "role"])
         let keys = await JWTKeyCollection().add(hmac: HMACKey(from: secret.bytes), digestAlgorithm: .sha256)

@@ -8,7 +8,8 @@ import Testing
     private func region(_ name: String, _ port: Int, redis: Bool = true) -> LocalMesh.Region {
         let id = RegionID(name)
         let node = LocalMesh.Node(
-            node: NodeID(region: id, name: "\(name)-0"), clientURL: "http://127.0.0.1:\(port)", operationsURL: "http://127.0.0.1:\(port + 100)",
+            node: NodeID(region: id, name: "\(name)-0"), clientURL: "http://127.0.0.1:\(port)",
+            operationsURL: "http://127.0.0.1:\(port + 100)",
             mesh: "127.0.0.1:\(port + 200)", pid: 1, isRunning: true)
         let store = redis ? LocalMesh.Redis(url: "redis://127.0.0.1:\(port + 300)", port: port + 300, pid: 2, isRunning: true) : nil
         return LocalMesh.Region(region: id, nodes: [node], redis: store)
@@ -25,7 +26,8 @@ import Testing
     }
 
     @Test func theTwoChatsAreInTwoRegionsAndCanBePasted() {
-        let two = MeshReport.chatCommands([region("eu-west", 7100), region("us-east", 7110)], invokedAs: "./heliograph", secretFile: "/a b/token.secret")
+        let two = MeshReport.chatCommands(
+            [region("eu-west", 7100), region("us-east", 7110)], invokedAs: "./heliograph", secretFile: "/a b/token.secret")
         #expect(
             two == [
                 "./heliograph chat --url http://127.0.0.1:7100 --user alice --room lobby --secret-file '/a b/token.secret'",
@@ -37,7 +39,9 @@ import Testing
     }
 
     @Test func readinessIsReadFromTheAnswer() {
-        let body = #"{"ready":false,"checks":[{"name":"redis","ok":false,"detail":"refused"},{"name":"mesh","ok":true},{"name":"lease","ok":false}]}"#
+        let body =
+            #"{"ready":false,"checks":[{"name":"redis","ok":false,"detail":"refused"},"#
+            + #"{"name":"mesh","ok":true},{"name":"lease","ok":false}]}"#
         #expect(ReadinessProbe.read("HTTP/1.1 200 OK\r\n\r\n{}") == .ready)
         #expect(ReadinessProbe.read("HTTP/1.1 503 Service Unavailable\r\n\r\n\(body)") == .notYet("redis: refused, lease"))
         #expect(ReadinessProbe.read("HTTP/1.1 503 Service Unavailable\r\n\r\n}{") == .notYet("answers 503"))

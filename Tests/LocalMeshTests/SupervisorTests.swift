@@ -83,9 +83,10 @@ import Testing
         #expect(await mesh.regions[1].nodes[0].isRunning)
         let died = events.all.first { if case .died = $0 { true } else { false } }
         #expect(
-            died == .died(
-                name: "eu-west-0", how: .signalled(SIGKILL), log: folder.path + "/logs/eu-west-0.log",
-                lastLines: LogTail.lines(of: folder.path + "/logs/eu-west-0.log")))
+            died
+                == .died(
+                    name: "eu-west-0", how: .signalled(SIGKILL), log: folder.path + "/logs/eu-west-0.log",
+                    lastLines: LogTail.lines(of: folder.path + "/logs/eu-west-0.log")))
 
         try await mesh.kill(usEast, SIGTERM)
         #expect(try await mesh.waitForExit(of: usEast, timeout: .seconds(10)) == .exited(0))
@@ -170,7 +171,9 @@ import Testing
 
     @Test func twoMeshesCannotShareAFolder() async throws {
         let mesh = try await start { $0.store = .embedded }
-        await #expect(throws: LocalMeshError.machine("another mesh is running in \(folder.path): stop it, or choose another folder with --data")) {
+        await #expect(
+            throws: LocalMeshError.machine("another mesh is running in \(folder.path): stop it, or choose another folder with --data")
+        ) {
             _ = try await start { $0.store = .embedded }
         }
         #expect(folder.has("ready.json"))

@@ -15,7 +15,9 @@ enum Support {
 
     /// Neither gone nor a zombie that its new parent has not collected.
     static func isAlive(_ pid: Int32) -> Bool {
-        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), let end = stat.lastIndex(of: ")") else { return false }
+        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), let end = stat.lastIndex(of: ")") else {
+            return false
+        }
         let state = stat[end...].dropFirst(2).first
         return state != "Z" && state != "X"
     }

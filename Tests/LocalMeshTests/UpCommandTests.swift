@@ -15,7 +15,9 @@ import Testing
     }
 
     private func up(_ more: String...) async throws -> ChildProcess {
-        let fixed = ["up", "--data", folder.path + "/data", "--ready-file", folder.path + "/ready.json", "--relay-program", Support.fakeRelay]
+        let fixed = [
+            "up", "--data", folder.path + "/data", "--ready-file", folder.path + "/ready.json", "--relay-program", Support.fakeRelay,
+        ]
         return try await run(fixed + ["--base-port", "0", "--regions", "2"] + more)
     }
 

@@ -37,7 +37,8 @@ import Testing
     @Test func theNodeCanBeChosen() throws {
         let files = try Files()
         #expect(try files.load(node: "eu-west-1").get().node.name == "eu-west-1")
-        #expect(files.errors(node: "eu-west-7") == ["eu-west.yaml:1: node: eu-west-7 is not among the nodes of eu-west: eu-west-0, eu-west-1"])
+        #expect(
+            files.errors(node: "eu-west-7") == ["eu-west.yaml:1: node: eu-west-7 is not among the nodes of eu-west: eu-west-0, eu-west-1"])
     }
 
     @Test func theOnlyNodeOfARegionNeedsNoName() throws {
