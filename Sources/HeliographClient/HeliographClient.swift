@@ -118,8 +118,11 @@ public final class HeliographClient: Sendable {
     private func greet(_ connection: ClientConnection, _ hello: RelayHello) async throws(AttemptFailure) {
         do {
             let reply = try await sayHello(hello, on: connection)
-            guard case .welcome(let welcome) = reply.frame else { throw HeliographClientError.unexpectedReply }
-            opened(connection, welcome)
+            switch reply.frame {
+            case .welcome(let welcome): opened(connection, welcome)
+            case .error(let error): throw HeliographClientError.refused(error)
+            default: throw HeliographClientError.unexpectedReply
+            }
         } catch {
             // The relay's goodbye follows its error; it says whether to come back.
             group.next().scheduleTask(in: .nanoseconds(Self.farewellTimeout.nanoseconds)) {
