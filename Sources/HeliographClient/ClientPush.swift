@@ -1,0 +1,38 @@
+public import MeshCore
+public import Wire
+
+/// What a relay says unasked, and what the client says of its connection.
+public enum ClientPush: Sendable {
+    case message(RelayMessage)
+    case roomPresence(RelayRoomPresence)
+    case userPresence(RelayUserPresence)
+    case typing(RelayTypingChanged)
+    case receipt(RelayReceiptChanged)
+    /// Positions that are lost, both ends inclusive: the application reads its own source again.
+    case gap(RelayGap)
+    /// A room was subscribed again after a reconnect: its members, typing and head may have changed unseen.
+    case subscribed(RelaySubscribed)
+    case unsubscribed(RelayUnsubscribed)
+    /// The connection is gone; the next attempt comes after this wait.
+    case disconnected(DisconnectCause, retryAfter: TimeSpan)
+    case reconnected(RelayWelcome)
+}
+
+/// How a client connects and how long it waits.
+public struct ClientOptions: Sendable {
+    public var encoding = FrameEncoding.json
+    /// Stable per installation; the relay draws one if absent.
+    public var device: String?
+    public var status = RelayStatus.online
+    /// 5 to 60; the relay's default if absent.
+    public var heartbeatSeconds: UInt32?
+    /// For TCP connection and upgrade together, and again for the hello.
+    public var connectTimeout = TimeSpan.seconds(10)
+    public var requestTimeout = TimeSpan.seconds(30)
+    /// How many pushes may wait in `pushes`; one more closes the client with `pushesOverflowed`.
+    public var pushesMax = 8192
+    /// Nil: do not come back by itself.
+    public var reconnect: ReconnectPolicy.Settings? = ReconnectPolicy.Settings()
+
+    public init() {}
+}

@@ -1,0 +1,336 @@
+import MeshCore
+public import NIOCore
+import NIOPosix
+import SwiftProtobuf
+import Synchronization
+public import Wire
+
+/// One user's session with the mesh, over whichever relays it takes.
+///
+///     let client = try await HeliographClient.connect(url: "ws://127.0.0.1:7100", token: token)
+///     _ = try await client.subscribe(room: "lobby", presence: true)
+///     _ = try await client.publish(room: "lobby", text: "good morning")
+///     for try await push in client.pushes {
+///         if case .message(let message) = push { print(message.from, message.text) }
+///     }
+///
+/// When the connection is lost the client comes back by itself, as the relay's goodbye and `ReconnectPolicy` say,
+/// subscribes and watches again, and repeats the requests that may be repeated: all but pings and ephemeral publishes.
+/// A durable publish carries a key, so its repetition appears once. `pushes` ends with an error when the session is
+/// over for good. Call `close()` when done; until then the client keeps itself and its connection alive.
+public final class HeliographClient: Sendable {
+    /// Requests that may wait for an answer at once; one more is refused with `tooManyRequests`.
+    public static let requestsMax = 1024
+    /// How often deadlines and the heartbeat are looked at.
+    static let tick = TimeSpan.milliseconds(100)
+    /// How long a relay that has refused a hello may take to say why.
+    static let farewellTimeout = TimeSpan.seconds(2)
+
+    /// Everything the relay says unasked, in its order. One consumer; a second iteration sees nothing of the first's.
+    public let pushes: AsyncThrowingStream<ClientPush, any Error>
+
+    let options: ClientOptions
+    private let pushesIn: AsyncThrowingStream<ClientPush, any Error>.Continuation
+    private let token: @Sendable () async throws -> String
+    private let group: any EventLoopGroup
+    private let policy: Mutex<ReconnectPolicy>
+    let state = Mutex(ClientState())
+
+    /// Connects and says hello.
+    /// - Parameters:
+    ///   - url: `ws://host:port`, `http://host:port`, or with the path of the WebSocket.
+    ///   - token: a JWT whose `sub` is the user.
+    /// - Throws: `HeliographClientError`; the first attempt is not repeated.
+    public static func connect(
+        url: String, token: String, options: ClientOptions = ClientOptions(),
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) async throws -> HeliographClient {
+        try await connect(url: url, options: options, group: group) { token }
+    }
+
+    /// The same with a token that is asked for anew at each connection, for tokens that expire.
+    public static func connect(
+        url: String, options: ClientOptions = ClientOptions(), group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        token: @escaping @Sendable () async throws -> String
+    ) async throws -> HeliographClient {
+        let origin = try RelayURL(url)
+        let client = HeliographClient(origin: origin, options: options, group: group, token: token)
+        client.startTicking()
+        do throws(AttemptFailure) {
+            let connection = try await client.establish(origin)
+            client.startSupervising(connection)
+            return client
+        } catch {
+            client.end(.closed)
+            throw error.error
+        }
+    }
+
+    private init(
+        origin: RelayURL, options: ClientOptions, group: any EventLoopGroup, token: @escaping @Sendable () async throws -> String
+    ) {
+        self.options = options
+        self.group = group
+        self.token = token
+        policy = Mutex(ReconnectPolicy(origin: origin, settings: options.reconnect ?? ReconnectPolicy.Settings()))
+        (pushes, pushesIn) = AsyncThrowingStream.makeStream(bufferingPolicy: .bufferingOldest(options.pushesMax))
+    }
+
+    /// What the relay said at the last hello: session, user, region, node, home.
+    public var welcome: RelayWelcome { state.withLock { $0.welcome } }
+
+    /// Says goodbye and waits until the connection is gone, two seconds at most. Requests that still wait fail with
+    /// `closed`, and `pushes` ends.
+    public func close() async {
+        let connection = state.withLock { state -> ClientConnection? in
+            guard case .open(let connection) = state.phase else { return nil }
+            return connection
+        }
+        end(nil)
+        guard let connection else { return }
+        connection.close(farewell: .with { $0.goodbye = RelayClientGoodbye() })
+        _ = try? await connection.closed.get()
+    }
+
+    // MARK: - One attempt
+
+    /// Connects, upgrades, says hello, restores what the session had and sends what waits.
+    private func establish(_ url: RelayURL) async throws(AttemptFailure) -> ClientConnection {
+        let generation = state.withLock { state in
+            state.generation += 1
+            return state.generation
+        }
+        let connection: ClientConnection
+        let hello: RelayHello
+        do {
+            hello = makeHello(try await token())
+            connection = try await ClientConnection.open(
+                url, encoding: options.encoding, group: group, timeout: options.connectTimeout
+            ) { [weak self] frames in self?.received(frames, generation) }
+        } catch {
+            throw AttemptFailure(error)
+        }
+        connection.closed.whenSuccess { [weak self] cause in self?.connectionEnded(generation, cause) }
+        try await greet(connection, hello)
+        return connection
+    }
+
+    private func greet(_ connection: ClientConnection, _ hello: RelayHello) async throws(AttemptFailure) {
+        do {
+            let reply = try await sayHello(hello, on: connection)
+            switch reply.frame {
+            case .welcome(let welcome): opened(connection, welcome)
+            case .error(let error): throw HeliographClientError.refused(error)
+            default: throw HeliographClientError.unexpectedReply
+            }
+        } catch {
+            // The relay's goodbye follows its error; it says whether to come back.
+            group.next().scheduleTask(in: .nanoseconds(Self.farewellTimeout.nanoseconds)) {
+                connection.abort(.transport("hello failed"))
+            }
+            let cause = (try? await connection.closed.get()) ?? .transport("hello failed")
+            throw AttemptFailure(error, cause)
+        }
+    }
+
+    private func makeHello(_ token: String) -> RelayHello {
+        let presence = state.withLock { $0.presence }
+        return .with {
+            $0.token = token
+            $0.status = presence?.status ?? options.status
+            if let device = options.device { $0.device = device }
+            if let seconds = options.heartbeatSeconds { $0.heartbeatSeconds = seconds }
+        }
+    }
+
+    private func sayHello(_ hello: RelayHello, on connection: ClientConnection) async throws -> RelayServerFrame {
+        try await withCheckedThrowingContinuation { continuation in
+            state.withLock { state in
+                var frame = RelayClientFrame.with { $0.hello = hello }
+                let deadline = now() + options.connectTimeout
+                guard let id = state.table.add(frame, waiter: .caller(continuation), deadline: deadline, survivesReconnect: false) else {
+                    return continuation.resume(throwing: HeliographClientError.tooManyRequests)
+                }
+                frame.id = id
+                do throws(HeliographClientError) {
+                    try connection.send([frame], bytesMax: ClientConnection.frameBytesMax)
+                } catch {
+                    state.table.remove(id)?.waiter.fail(error)
+                }
+            }
+        }
+    }
+
+    private func opened(_ connection: ClientConnection, _ welcome: RelayWelcome) {
+        policy.withLock { $0.connected(at: now()) }
+        state.withLock { state in
+            state.welcome = welcome
+            guard case .connecting = state.phase else { return connection.abort(.transport("closed meanwhile")) }
+            state.phase = .open(connection)
+            let waiting = state.table.waiting
+            for (frame, waiter) in state.restorations { submit(frame, waiter, survivesReconnect: false, &state) }
+            for (id, body) in waiting { transmit(body, id, on: connection, &state) }
+        }
+    }
+
+    // MARK: - Coming back
+
+    private func startSupervising(_ connection: ClientConnection) {
+        let supervisor = Task { await supervise(connection) }
+        let isOver = state.withLock { state in
+            state.supervisor = supervisor
+            if case .over = state.phase { return true }
+            return false
+        }
+        if isOver { supervisor.cancel() }
+    }
+
+    private func supervise(_ first: ClientConnection) async {
+        var connection = first
+        while let cause = try? await connection.closed.get(), let next = await comeBack(after: cause) { connection = next }
+    }
+
+    /// Tries until a relay welcomes us again; nil when the session is over.
+    private func comeBack(after cause: DisconnectCause) async -> ClientConnection? {
+        var cause = cause
+        while true {
+            guard case .reconnect(let delay, let url) = decide(cause) else {
+                end(.disconnected(cause))
+                return nil
+            }
+            state.withLock { push(.disconnected(cause, retryAfter: delay), &$0) }
+            try? await Task.sleep(nanoseconds: UInt64(max(0, delay.nanoseconds)))
+            if isOver { return nil }
+            do throws(AttemptFailure) {
+                let connection = try await establish(url)
+                state.withLock { push(.reconnected($0.welcome), &$0) }
+                return connection
+            } catch {
+                cause = error.cause
+            }
+        }
+    }
+
+    private func decide(_ cause: DisconnectCause) -> ReconnectPolicy.Decision {
+        guard options.reconnect != nil, !isOver else { return .stop }
+        var random = SystemRandomNumberGenerator()
+        return policy.withLock { $0.lost(cause, at: now(), using: &random) }
+    }
+
+    private var isOver: Bool {
+        state.withLock { state in
+            if case .over = state.phase { return true }
+            return false
+        }
+    }
+
+    // MARK: - Events
+
+    private func received(_ frames: [RelayServerFrame], _ generation: Int) {
+        state.withLock { state in
+            guard generation == state.generation else { return }
+            for frame in frames { handle(frame, &state) }
+        }
+    }
+
+    private func handle(_ frame: RelayServerFrame, _ state: inout ClientState) {
+        guard frame.id == 0 else { return answer(frame, &state) }
+        switch frame.frame {
+        case .message(let message): push(.message(message), &state)
+        case .roomPresence(let presence): push(.roomPresence(presence), &state)
+        case .userPresence(let presence): push(.userPresence(presence), &state)
+        case .typing(let typing): push(.typing(typing), &state)
+        case .receipt(let receipt): push(.receipt(receipt), &state)
+        case .gap(let gap): push(.gap(gap), &state)
+        case .subscribed(let subscribed): push(.subscribed(subscribed), &state)
+        case .unsubscribed(let unsubscribed):
+            state.forget(room: unsubscribed.room)
+            push(.unsubscribed(unsubscribed), &state)
+        default: break  // pong: a sign of life and no more; goodbye: the connection's end tells of it
+        }
+    }
+
+    private func answer(_ frame: RelayServerFrame, _ state: inout ClientState) {
+        guard let request = state.table.remove(frame.id) else { return }
+        var refusal: RelayError?
+        if case .error(let error) = frame.frame { refusal = error } else { state.agreed(to: request.body) }
+        switch request.waiter {
+        case .caller(let continuation): continuation.resume(returning: frame)
+        case .restoration: break
+        case .resubscription(let room):
+            if case .subscribed(let subscribed) = frame.frame { push(.subscribed(subscribed), &state) }
+            guard let refusal else { return }
+            state.forget(room: room)
+            push(.unsubscribed(.with { ($0.room, $0.error) = (room, refusal) }), &state)
+        }
+    }
+
+    private func push(_ push: ClientPush, _ state: inout ClientState) {
+        guard case .dropped = pushesIn.yield(push) else { return }
+        end(.pushesOverflowed(limit: options.pushesMax), &state)
+    }
+
+    private func connectionEnded(_ generation: Int, _ cause: DisconnectCause) {
+        state.withLock { state in
+            guard generation == state.generation else { return }
+            if case .open = state.phase { state.phase = .connecting }
+            for waiter in state.table.connectionLost() { waiter.fail(HeliographClientError.connectionLost(cause)) }
+        }
+    }
+
+    private func startTicking() {
+        let interval = TimeAmount.nanoseconds(Self.tick.nanoseconds)
+        group.next().scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] task in
+            if self?.ticked() != true { task.cancel() }
+        }
+    }
+
+    /// False when there is nothing to look after any more.
+    private func ticked() -> Bool {
+        state.withLock { state in
+            for waiter in state.table.expire(at: now()) { waiter.fail(HeliographClientError.deadlineExceeded) }
+            switch state.phase {
+            case .over: return false
+            case .connecting: return true
+            case .open(let connection):
+                let silenceMax = TimeSpan.milliseconds(1500 * Int(state.welcome.heartbeatSeconds))
+                if silenceMax > .zero, now() - connection.lastReceived > silenceMax {
+                    connection.abort(.transport("heartbeat missed"))
+                }
+                return true
+            }
+        }
+    }
+
+    /// Ends the session; nil: as asked for.
+    private func end(_ error: HeliographClientError?) {
+        state.withLock { end(error, &$0) }
+    }
+
+    private func end(_ error: HeliographClientError?, _ state: inout ClientState) {
+        if case .over = state.phase { return }
+        if case .open(let connection) = state.phase, let error { connection.abort(.transport("\(error)")) }
+        state.phase = .over(error ?? .closed)
+        for waiter in state.table.removeAll() { waiter.fail(error ?? .closed) }
+        pushesIn.finish(throwing: error)
+        state.supervisor?.cancel()
+    }
+
+    func now() -> Instant { Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds) }
+}
+
+/// Why an attempt to connect failed: for the application, and for the policy.
+private struct AttemptFailure: Error {
+    let error: HeliographClientError
+    let cause: DisconnectCause
+
+    init(_ error: any Error, _ cause: DisconnectCause? = nil) {
+        let error = error as? HeliographClientError ?? .connectFailed("\(error)")
+        switch (error, cause) {
+        case (.connectionLost(let lost), nil): self.cause = lost
+        case (_, let cause?): self.cause = cause
+        case (_, nil): self.cause = .transport("\(error)")
+        }
+        self.error = error
+    }
+}

@@ -1,0 +1,93 @@
+public import MeshCore
+
+/// Why a connection ended.
+public enum DisconnectCause: Hashable, Sendable, CustomStringConvertible {
+    /// The relay's own farewell. Codes are those of the protocol: 4000 to 4499 ask to come back.
+    case goodbye(code: UInt32, reason: String, afterMs: UInt32, edges: [String])
+    /// The WebSocket was closed without one.
+    case closeFrame(code: UInt16?, reason: String)
+    /// The transport failed, could not be opened, or fell silent.
+    case transport(String)
+
+    /// Whether the same credentials may come back. Codes 4500 to 4999 say no; so do the codes by which the peer says
+    /// that it does not understand us.
+    public var allowsReturn: Bool {
+        switch self {
+        case .goodbye(let code, _, _, _): !(4500...4999).contains(code)
+        case .closeFrame(let code?, _): !(4500...4999).contains(code) && ![1002, 1003, 1007, 1009, 1010].contains(code)
+        case .closeFrame(nil, _), .transport: true
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .goodbye(let code, let reason, _, _): "\(code) \(reason)"
+        case .closeFrame(let code, let reason): "\(code.map(String.init) ?? "closed") \(reason)"
+        case .transport(let reason): reason
+        }
+    }
+}
+
+/// When and where to come back after a connection was lost.
+///
+/// Waits grow by jittered back-off and begin anew only after a connection has held for `stableAfter`, so a relay that
+/// accepts and drops is not hammered. A goodbye's `afterMs` is the least wait and its `edges` are tried first, in turn
+/// with the URL that the application gave.
+public struct ReconnectPolicy: Sendable {
+    public struct Settings: Hashable, Sendable {
+        public var delayMin = TimeSpan.milliseconds(250)
+        public var delayMax = TimeSpan.seconds(30)
+        public var stableAfter = TimeSpan.seconds(10)
+        public init() {}
+    }
+
+    public enum Decision: Hashable, Sendable {
+        case reconnect(after: TimeSpan, to: RelayURL)
+        case stop
+    }
+
+    private let origin: RelayURL
+    private let settings: Settings
+    private var backoff: Backoff
+    private var connectedSince: Instant?
+    private var candidates: [RelayURL]
+    private var nextCandidate = 0
+
+    public init(origin: RelayURL, settings: Settings) {
+        self.origin = origin
+        self.settings = settings
+        backoff = Backoff(least: settings.delayMin, most: settings.delayMax)
+        candidates = [origin]
+    }
+
+    public mutating func connected(at now: Instant) { connectedSince = now }
+
+    /// A connection, or an attempt at one, has ended.
+    public mutating func lost(_ cause: DisconnectCause, at now: Instant, using random: inout some RandomNumberGenerator) -> Decision {
+        let since = connectedSince
+        connectedSince = nil
+        guard cause.allowsReturn else { return .stop }
+        if let since, now - since >= settings.stableAfter { backoff.reset() }
+        if since != nil { restartCandidates() }
+        let least = adopt(cause)
+        let delay = max(least, backoff.next(using: &random))
+        defer { nextCandidate = (nextCandidate + 1) % candidates.count }
+        return .reconnect(after: delay, to: candidates[nextCandidate])
+    }
+
+    private mutating func restartCandidates() {
+        candidates = [origin]
+        nextCandidate = 0
+    }
+
+    /// Takes the edges of a goodbye for candidates; the ones that are no URL of ours are passed over.
+    private mutating func adopt(_ cause: DisconnectCause) -> TimeSpan {
+        guard case .goodbye(_, _, let afterMs, let edges) = cause else { return .zero }
+        let usable = edges.compactMap { edge in try? RelayURL(edge) }
+        if !usable.isEmpty {
+            candidates = usable + [origin]
+            nextCandidate = 0
+        }
+        return .milliseconds(Int(afterMs))
+    }
+}
