@@ -229,7 +229,7 @@ struct MeshHandshakeTests {
         let port = try await b.port()
         try await b.setPeers(["a": 1])
         try await a.setPeers(["b": port])
-        _ = try await b.linkUp()
+        _ = try await (a.linkUp(), b.linkUp())
         try await b.stop()
         try await eventually("a hears of it") { a.downs.count == 1 }
         try await eventually("it is dialled in vain") { try await a.ends("unreachable") >= 1 }
@@ -249,7 +249,7 @@ struct MeshHandshakeTests {
         let port = try await b.port()
         try await b.setPeers(["a": 1])
         try await a.setPeers(["b": port])
-        _ = try await b.linkUp()
+        _ = try await (a.linkUp(), b.linkUp())
         try await a.setPeers([:])
         try await eventually("both report it") { a.downs.count == 1 && b.downs.count == 1 }
         #expect(a.downs == ["no longer a peer"])
