@@ -72,7 +72,8 @@ let package = Package(
         module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
 
         // Shells.
-        module("MeshConfiguration", ["MeshCore", yaml]),
+        module("MeshConfiguration", ["MeshCore", yaml, logging]),
+        module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
         module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
         module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, logging, deque]),
         module(
@@ -91,7 +92,7 @@ let package = Package(
         .executableTarget(
             name: "heliograph",
             dependencies: [
-                "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
+                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
                 arguments, jwt, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: settings),

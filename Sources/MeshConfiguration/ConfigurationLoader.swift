@@ -26,16 +26,8 @@ struct RegionFileReader {
         defer { top.finish() }
         let region = top.required("region", ScalarParsers.region)
         let meshPath = top.required("mesh", ScalarParsers.text)
-<<<<<<< HEAD
-        let mesh = meshPath.flatMap {
-            MeshFileReader(findings: findings).read(FilePath.resolve($0.value, namedIn: path), namedAt: $0.place)
-        }
-        let defaultNode = top.optional("node", ScalarParsers.name)
-        let seed = mesh.flatMap { mesh in region.flatMap { findSeed(in: mesh, $0, asked: node, defaultNode) } }
-=======
         let mesh = meshPath.flatMap { readMesh($0, namedIn: path) }
         let seed = readSeed(&top, in: mesh, region, asked: node)
->>>>>>> wt-up
         let store = readStore(&top)
         if case .embedded = store, let region, let mesh { checkEmbedded(top, region.value, mesh) }
         let cells = top.optional("cells", ScalarParsers.integer(1...256))?.value ?? min(ProcessInfo.processInfo.activeProcessorCount, 256)
@@ -48,10 +40,6 @@ struct RegionFileReader {
             timings: timings)
     }
 
-<<<<<<< HEAD
-    // MARK: Which node
-
-=======
     /// Nil when something is wrong with it: what follows from the same mistake need not be reported too.
     private func readMesh(_ path: Located<String>, namedIn file: String) -> MeshDescription? {
         let errorsBefore = findings.errors.count
@@ -70,7 +58,6 @@ struct RegionFileReader {
         return findSeed(in: mesh, region, asked: asked, defaultNode)
     }
 
->>>>>>> wt-up
     private func findSeed(
         in mesh: MeshDescription, _ region: Located<RegionID>, asked: String?, _ defaultNode: Located<String>?
     ) -> SeedNode? {
@@ -88,12 +75,8 @@ struct RegionFileReader {
         }
         if let seed = description.nodes.first(where: { $0.node.name == name }) { return seed }
         let known = description.nodes.map(\.node.name).joined(separator: ", ")
-<<<<<<< HEAD
-        findings.report("\(name) is not among the nodes of \(region.value): \(known)", at: asked == nil ? defaultNode?.place ?? place : place)
-=======
         findings.report(
             "\(name) is not among the nodes of \(region.value): \(known)", at: asked == nil ? defaultNode?.place ?? place : place)
->>>>>>> wt-up
         return nil
     }
 

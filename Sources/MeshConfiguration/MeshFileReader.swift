@@ -98,11 +98,7 @@ struct MeshFileReader {
         for name in section.names {
             let place = section.place(of: name)
             do throws(InvalidValue) { _ = try ScalarParsers.name(name) } catch { findings.report(error.message, at: place) }
-<<<<<<< HEAD
-            let members = section.values(name, ScalarParsers.region)
-=======
             guard let members = section.values(name, ScalarParsers.region) else { continue }
->>>>>>> wt-up
             check(members, of: place, weights)
             placements[name] = members.map(\.value)
         }

@@ -6,13 +6,9 @@ enum ScalarParsers {
 
     /// Names of meshes, regions, nodes and placements go into Redis keys, metrics labels and file names.
     static func name(_ text: String) throws(InvalidValue) -> String {
-<<<<<<< HEAD
-        let allowed = text.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") }
-=======
         let allowed = text.utf8.allSatisfy {
             isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".")
         }
->>>>>>> wt-up
         guard allowed, text.utf8.count <= 63, let first = text.utf8.first, isAlphanumeric(first) else {
             throw InvalidValue("`\(text)` is not a name: 1 to 63 letters, digits, `-`, `_` or `.`, beginning with a letter or digit")
         }
@@ -45,12 +41,8 @@ enum ScalarParsers {
     }
 
     static func clientURL(_ text: String) throws(InvalidValue) -> String {
-<<<<<<< HEAD
-        for scheme in ["http://", "https://"] where text.hasPrefix(scheme) && text.count > scheme.count && !text.contains(where: \.isWhitespace) {
-=======
         for scheme in ["http://", "https://"]
         where text.hasPrefix(scheme) && text.count > scheme.count && !text.contains(where: \.isWhitespace) {
->>>>>>> wt-up
             return text.hasSuffix("/") ? String(text.dropLast()) : text
         }
         throw InvalidValue("`\(text)` is not an http:// or https:// URL")

@@ -12,12 +12,8 @@ struct Section {
         self.place = place
         self.findings = findings
         guard case .mapping(let mapping) = node else {
-<<<<<<< HEAD
-            findings.report("must be a mapping of fields", at: place)
-=======
             let field = place.field.isEmpty ? "file" : place.field
             findings.report("must be a mapping of fields", at: Place(file: place.file, line: place.line, field: field))
->>>>>>> wt-up
             return nil
         }
         for (key, value) in mapping {
@@ -85,22 +81,6 @@ struct Section {
 
     /// The mappings of a list, in order. Entries that are not mappings are reported and left out.
     mutating func sections(_ name: String) -> [Section] {
-<<<<<<< HEAD
-        items(name).compactMap { Section($0.value, at: $0.place, findings) }
-    }
-
-    /// The values of a list, in order. Entries that `parse` refuses are reported and left out.
-    mutating func values<Value>(_ name: String, _ parse: (String) throws(InvalidValue) -> Value) -> [Located<Value>] {
-        items(name).compactMap { scalar($0, parse) }
-    }
-
-    private mutating func items(_ name: String) -> [Located<Node>] {
-        known.insert(name)
-        guard let field = fields[name] else { return [] }
-        guard case .sequence(let sequence) = field.value else {
-            findings.report("must be a list", at: field.place)
-            return []
-=======
         (items(name) ?? []).compactMap { Section($0.value, at: $0.place, findings) }
     }
 
@@ -115,7 +95,6 @@ struct Section {
         guard case .sequence(let sequence) = field.value else {
             findings.report("must be a list", at: field.place)
             return nil
->>>>>>> wt-up
         }
         return sequence.enumerated().map { index, node in
             let line = node.mark?.line ?? field.place.line

@@ -54,32 +54,13 @@ enum YamlFile {
         switch error {
         case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _): problem
         case .reader(let problem, _, _, _): problem
-<<<<<<< HEAD
-        case .duplicatedKeysInMapping(let names, _): "\(names.sorted().map { "`\($0)`" }.joined(separator: ", ")) given more than once in this mapping"
-=======
         case .duplicatedKeysInMapping(let names, _):
             "\(names.sorted().map { "`\($0)`" }.joined(separator: ", ")) given more than once in this mapping"
->>>>>>> wt-up
         default: "\(error)"
         }
     }
 }
 
-<<<<<<< HEAD
-enum FileFault {
-    /// The system's own word for why a file cannot be used.
-    static func describe(_ error: any Error) -> String {
-        guard let error = error as? CocoaError else { return "\(error)" }
-        switch error.code {
-        case .fileReadNoSuchFile, .fileNoSuchFile: return "no such file"
-        case .fileReadNoPermission: return "permission denied"
-        default: return (error.userInfo[NSUnderlyingErrorKey] as? any Error).map { "\($0)" } ?? error.localizedDescription
-        }
-    }
-}
-
-=======
->>>>>>> wt-up
 enum FilePath {
     /// Paths in a file are relative to the folder of that file, so that a configuration can be moved as a whole.
     static func resolve(_ path: String, namedIn file: String) -> String {

@@ -40,12 +40,25 @@ public struct MeshView: Hashable, Sendable {
     }
 
     /// The regions that may home a room, most preferred first: weighted rendezvous hash of shard and region within its placement.
-    /// Draining and evicted regions keep their rank here; `home` passes over them.
+    /// Draining and evicted regions keep their rank here; `homes` passes over them.
     public func preference(of room: String) -> [RegionID] {
-        let allowed = Set(placements[placement(of: room)] ?? [])
+        preference(of: Shard(room: room).number, in: placement(of: room))
+    }
+
+    private func preference(of shard: UInt16, in placement: String) -> [RegionID] {
+        let allowed = placements[placement] ?? []
         let candidates = regions.filter { allowed.contains($0.region) && $0.state != .witness }
-        let key = mix64(UInt64(Shard(room: room).number) &+ 1)
-        return Rendezvous.order(key, among: candidates.map { ($0.region, $0.weight) })
+        return Rendezvous.order(mix64(UInt64(shard) &+ 1), among: candidates.map { ($0.region, $0.weight) })
+    }
+
+    /// How many shards of the default placement each region homes.
+    public func shardsHomed() -> [RegionID: Int] {
+        var counts: [RegionID: Int] = [:]
+        for shard in 0..<Shard.count {
+            let home = preference(of: UInt16(shard), in: Self.defaultPlacement).first { state(of: $0) == .active }
+            if let home { counts[home, default: 0] += 1 }
+        }
+        return counts
     }
 
     /// The first and the second active region of the preference list.

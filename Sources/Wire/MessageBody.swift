@@ -1,5 +1,6 @@
 import MeshCore
 import NIOCore
+import SwiftProtobuf
 
 /// A `heliograph.v1.Message` is encoded once, by the edge that took it from its client. The home adds what it decides, the time and
 /// then the position, by appending fields: protobuf lets fields stand in any order, so nothing is decoded or copied again.

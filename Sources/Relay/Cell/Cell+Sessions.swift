@@ -2,6 +2,7 @@ import Logging
 import MeshCore
 import NIOCore
 import Session
+import Store
 import Transport
 import Wire
 
@@ -41,9 +42,10 @@ extension Cell {
 
     /// The cell's own clock: what is restless is looked at ten times a second, everything else once.
     func startTimers() {
-        loop.assumeIsolated().scheduleRepeatedTask(initialDelay: Self.fastTick, delay: Self.fastTick) { [weak self] task in
-            guard let self else { return task.cancel() }
-            onFastTick()
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleRepeatedTask(initialDelay: Self.fastTick, delay: Self.fastTick) { task in
+            guard !bound.value.isStopped else { return task.cancel() }
+            bound.value.onFastTick()
         }
     }
 

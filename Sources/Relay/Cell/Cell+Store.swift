@@ -1,3 +1,4 @@
+import Logging
 import MeshCore
 import NIOCore
 import Store

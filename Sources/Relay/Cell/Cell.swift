@@ -1,10 +1,13 @@
 import Logging
+import Membership
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence
 import Rooms
 import Session
 import Store
+import SwiftProtobuf
 import Transport
 import View
 import Wire
@@ -27,6 +30,8 @@ final class Cell {
     var leaves: [String: LeafRoom] = [:]
     var hubs: [String: HubRoom] = [:]
     var sessions: [UInt64: ClientSession] = [:]
+    /// What the linked nodes last told about themselves.
+    private(set) var peers: [NodeID: PeerFigures] = [:]
     var requests: RequestTable
     var drops = DropLedger()
     var figures = CellFigures()
@@ -38,6 +43,7 @@ final class Cell {
     var restlessLeaves: [String: LeafRoom] = [:]
     var restlessHubs: [String: HubRoom] = [:]
     var fastTicks = 0
+    var isStopped = false
     var lastKey: UInt64 = 0
     let keyPrefix: String
     /// Tells the rest of the node which epoch the store is in.
@@ -236,10 +242,11 @@ final class Cell {
         case .downToLeaf(let room, let down): leaves[room]?.received(down)
         case .downToHub(let room, let parent, let down): hubs[room]?.received(down, from: parent)
         case .request(let room, let request): route(room, request)
-        case .response(let response): complete(response)
+        case .response(let response): response.origin.node == context.node ? complete(response) : pass(response)
         case .topology(let newer): learn(newer)
         case .linkUp(let link): linkUp(link)
-        case .linkDown(let node, let which): linkDown(node, which)
+        case .linkDown(let node, let number): linkDown(node, number)
+        case .peers(let known): peers = known
         case .storeEpochKnown(let epoch): storeKeeper.learn(epoch)
         case .draining(let notice): drain(notice)
         }
@@ -259,8 +266,8 @@ final class Cell {
         for session in sessions.values { session.repeatPublishes() }
     }
 
-    private func linkDown(_ node: NodeID, _ which: LinkNumberBox) {
-        guard let link = links[node], ObjectIdentifier(link) == which.link else { return }
+    private func linkDown(_ node: NodeID, _ number: LinkNumber) {
+        guard links[node]?.number == number else { return }
         links[node] = nil
         outToNodes[node] = nil
         for hub in Array(hubs.values) { hub.linkLost(node) }

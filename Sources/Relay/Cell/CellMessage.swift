@@ -1,3 +1,4 @@
+import Membership
 import MeshCore
 import NIOCore
 import Store
@@ -23,16 +24,12 @@ enum CellMessage: Sendable {
     case response(RootResponse)
     case topology(Topology)
     case linkUp(MeshLink)
-    case linkDown(NodeID, LinkNumberBox)
+    /// A newer link to the same node may be up already.
+    case linkDown(NodeID, LinkNumber)
+    case peers([NodeID: PeerFigures])
     /// The highest store epoch of this region that anybody knows.
     case storeEpochKnown(UInt64)
     case draining(DrainNotice)
-}
-
-/// Which link went down: a newer one to the same node may be up already.
-struct LinkNumberBox: Hashable, Sendable {
-    var boot: Boot
-    var link: ObjectIdentifier
 }
 
 /// What a stopping node tells its sessions.

@@ -1,4 +1,5 @@
 import Foundation
+import MeshConfiguration
 import MeshCore
 import Transport
 import View

@@ -1,7 +1,9 @@
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Rooms
 import Session
+import SwiftProtobuf
 import Wire
 
 /// A publish that has no outcome yet.

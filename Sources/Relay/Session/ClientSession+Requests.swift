@@ -1,8 +1,11 @@
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence
 import Rooms
 import Session
+import SwiftProtobuf
+import Transport
 import Wire
 
 extension ClientSession {

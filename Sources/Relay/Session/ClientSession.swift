@@ -1,10 +1,13 @@
 import Logging
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence
 import Rooms
 import Session
+import SwiftProtobuf
 import Transport
+import View
 import Wire
 
 /// One session of a client: from its connection's upgrade to its end. Reads its frames, keeps its subscriptions, and owns its presence.

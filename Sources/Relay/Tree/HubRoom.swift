@@ -1,3 +1,4 @@
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence

@@ -1,7 +1,9 @@
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence
 import Rooms
+import SwiftProtobuf
 import Transport
 import Wire
 

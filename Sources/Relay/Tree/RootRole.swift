@@ -1,8 +1,10 @@
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence
 import Rooms
 import Store
+import View
 import Wire
 
 /// What a hub does besides while its node is the root of the room: orders publishes through the log, answers requests, publishes presence
@@ -61,8 +63,7 @@ final class RootRole {
         isLoading = true
         let user = NameRules.owner(ofInbox: room)
         let seen = user.map { store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
-        let bound = NIOLoopBound(self, eventLoop: cell.loop)
-        store.members(of: room).and(seen).whenComplete { bound.value.loaded($0) }
+        store.members(of: room).and(seen).assumeIsolated().whenComplete { self.loaded($0) }
     }
 
     private func loaded(_ result: Result<([StoredMember], WallMilliseconds?), any Error>) {
@@ -164,8 +165,7 @@ final class RootRole {
         }
         let epoch = max(identity.epoch, cell.topology.view.epoch)
         let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
-        let bound = NIOLoopBound(self, eventLoop: cell.loop)
-        store.open(room, request).whenComplete { bound.value.opened($0, attempt) }
+        store.open(room, request).assumeIsolated().whenComplete { self.opened($0, attempt) }
     }
 
     private var fence: Fence { cell.topology.fence(for: cell.context.region) }
@@ -193,12 +193,10 @@ final class RootRole {
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
             retention: Retention(messagesMax: limits.logMessagesMax, keysMax: limits.dedupKeysPerRoomMax))
-        let bound = NIOLoopBound(self, eventLoop: cell.loop)
-        let sentAt = Clock.now()
-        store.append(room, batch).whenComplete { bound.value.appended($0, at: at, sentAt: sentAt, attempt) }
+        store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
-    private func appended(_ result: Result<[AppendOutcome], any Error>, at: WallMilliseconds, sentAt: Instant, _ attempt: UInt64) {
+    private func appended(_ result: Result<[AppendOutcome], any Error>, at: WallMilliseconds, _ attempt: UInt64) {
         switch result {
         case .success(let outcomes):
             let oldHead = log.head
@@ -295,9 +293,8 @@ final class RootRole {
     private static let historyBytesMax = 900 << 10
 
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
-        let bound = NIOLoopBound(self, eventLoop: cell.loop)
-        store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).whenComplete {
-            bound.value.haveRead($0, ask, request)
+        store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
+            self.haveRead($0, ask, request)
         }
     }
 
@@ -349,7 +346,7 @@ final class RootRole {
         guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return writeMirror() }
         if isInbox, let user = diff.left.first {
             seen = left
-            store.setLastSeen(of: user, at: left).whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
+            store.setLastSeen(of: user, at: left).assumeIsolated().whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
         }
         for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
         writeMirror()
@@ -365,8 +362,7 @@ final class RootRole {
             done = store.mirrorMembers(of: room, removed: Array(mirror.removed), upserted: Array(mirror.upserted.values))
         }
         mirror = MirrorChanges()
-        let bound = NIOLoopBound(self, eventLoop: cell.loop)
-        done.whenFailure { _ in bound.value.mirrorSkipped() }
+        done.assumeIsolated().whenFailure { _ in self.mirrorSkipped() }
     }
 
     private func mirrorSkipped() {
@@ -377,7 +373,9 @@ final class RootRole {
     func mirrorTyping(_ user: String, active: Bool) {
         guard cell.storeKeeper.isUp else { return }
         let expiry = active ? Clock.wall() + WallMilliseconds(cell.context.timings.typingTTL.milliseconds) : nil
-        store.mirrorTyping(in: room, user: user, expiresAt: expiry).whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
+        store.mirrorTyping(in: room, user: user, expiresAt: expiry).assumeIsolated().whenFailure { [cell] _ in
+            cell.drops.count(.storeMirrorSkipped)
+        }
     }
 }
 

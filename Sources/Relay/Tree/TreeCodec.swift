@@ -10,6 +10,8 @@ import Wire
 /// Turns what levels say to each other into mesh frames and back. Decoding answers nil for what a newer node may say and this one does
 /// not know.
 enum TreeCodec {
+    static func decode(_ frame: ByteBuffer) -> MeshTreeFrame? { try? MeshTreeFrame(serializedBytes: Data(buffer: frame)) }
+
     // MARK: Up
 
     static func frame(_ room: String, _ up: TreeUp) -> MeshTreeFrame {

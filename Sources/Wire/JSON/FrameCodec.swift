@@ -138,11 +138,7 @@ private enum FrameList<Frame: RelayFrame> {
 }
 
 /// Lends the bytes of a buffer to SwiftProtobuf without a copy.
-<<<<<<< HEAD
 struct BorrowedBytes: SwiftProtobufContiguousBytes {
-=======
-private struct BorrowedBytes: SwiftProtobufContiguousBytes {
->>>>>>> wt-client
     private var buffer: ByteBuffer
 
     init(_ buffer: ByteBuffer) { self.buffer = buffer }

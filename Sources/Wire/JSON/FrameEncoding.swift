@@ -7,7 +7,6 @@ public enum FrameEncoding: Hashable, Sendable, CaseIterable {
     /// Binary: varint-length-delimited protobuf messages.
     case protobuf
 
-<<<<<<< HEAD
     /// Its place in a table that has one entry for each encoding.
     public var index: Int {
         switch self {
@@ -16,8 +15,6 @@ public enum FrameEncoding: Hashable, Sendable, CaseIterable {
         }
     }
 
-=======
->>>>>>> wt-client
     public var subprotocol: String {
         switch self {
         case .json: "heliograph.v1.json"

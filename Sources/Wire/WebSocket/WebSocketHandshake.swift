@@ -10,7 +10,6 @@ public enum WebSocketHandshake {
         Base64.string(SHA1.digest(Array((key + guid).utf8)))
     }
 
-<<<<<<< HEAD
     /// Whether a `Sec-WebSocket-Key` is the base64 form of 16 bytes (RFC 6455, section 4.2.1).
     public static func isValidKey(_ key: String) -> Bool {
         let bytes = Array(key.utf8)
@@ -24,8 +23,6 @@ public enum WebSocketHandshake {
         }
     }
 
-=======
->>>>>>> wt-client
     /// A fresh `Sec-WebSocket-Key`: 16 random bytes in base64.
     public static func makeKey(using random: inout some RandomNumberGenerator) -> String {
         Base64.string((0..<16).map { _ in UInt8.random(in: 0...255, using: &random) })

@@ -1,0 +1,46 @@
+import Logging
+import MeshConfiguration
+import MeshCore
+import NIOCore
+import Store
+
+/// A store connection that was opened before its cell was there: remembers who is to be told about it.
+final class StoreHolder {
+    private(set) var store: any RegionStore
+    /// Set once the cell exists.
+    var onStateChange: ((StoreState) -> Void)?
+
+    init(_ make: (@escaping (StoreState) -> Void) -> any RegionStore) {
+        let relay = StateRelay()
+        store = make { relay.holder?.onStateChange?($0) }
+        relay.holder = self
+    }
+
+    private final class StateRelay {
+        weak var holder: StoreHolder?
+    }
+}
+
+/// A store connection and the event loop it belongs to.
+struct StorePort: Sendable {
+    let loop: any EventLoop
+    let bound: NIOLoopBound<StoreHolder>
+
+    /// Called on `loop`.
+    static func open(
+        _ configuration: StoreConfiguration, on loop: any EventLoop, embedded: EmbeddedStoreData, limits: StoreLimits, logger: Logger
+    ) -> StorePort {
+        let holder = StoreHolder { changed in
+            switch configuration {
+            case .redis(let address):
+                RedisStore(
+                    address: RedisAddress(host: address.host, port: address.port), on: loop, limits: limits, logger: logger,
+                    onStateChange: changed)
+            case .embedded:
+                EmbeddedStore(data: embedded, on: loop, onStateChange: changed)
+            }
+        }
+        holder.store.start()
+        return StorePort(loop: loop, bound: NIOLoopBound(holder, eventLoop: loop))
+    }
+}
