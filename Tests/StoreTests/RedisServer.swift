@@ -44,10 +44,11 @@ final class RedisServer {
 
     /// Starts the server and waits until it answers.
     func start() throws {
+        // Asks for its parent, not whether the test process exists: that is a zombie until somebody reaps it.
         let script = """
             redis-server "$@" >>redis.log 2>&1 & server=$!
             echo $server
-            while kill -0 \(ProcessInfo.processInfo.processIdentifier) 2>/dev/null; do sleep 0.3; done
+            while read -r _ _ _ parent _ </proc/$$/stat && [ "$parent" = \(ProcessInfo.processInfo.processIdentifier) ]; do sleep 0.3; done
             kill -9 $server
             """
         let process = Process()
