@@ -1,10 +1,9 @@
 import MeshCore
-import NIOCore
 
 #if canImport(FoundationEssentials)
-import FoundationEssentials
+    import FoundationEssentials
 #else
-import Foundation
+    import Foundation
 #endif
 
 /// The wall clock of this machine.

@@ -29,9 +29,11 @@ private let room = "eu/lobby"
             #expect(outcomes == [.appended(at(1, 2)), .duplicate(at(1, 1), at: 500), .duplicate(at(1, 2), at: 900)])
             // Scoped to the user, and binary-safe.
             expect(try await store.call { $0.append(room, .of("a", user: "bob")) }, is: [.appended(at(1, 3))])
-            expect(try await store.call { $0.append(room, .of("a \n\0é-1 2", "a \n\0é-1 2")) }, is: [
-                .appended(at(1, 4)), .duplicate(at(1, 4), at: 1000),
-            ])
+            expect(
+                try await store.call { $0.append(room, .of("a \n\0é-1 2", "a \n\0é-1 2")) },
+                is: [
+                    .appended(at(1, 4)), .duplicate(at(1, 4), at: 1000),
+                ])
             let kept = try await store.call { $0.read(room, after: nil, before: nil, limit: 10, newest: false) }
             #expect(kept.bodies == ["a", "b", "a", "a \n\0é-1 2"])
         }
@@ -139,7 +141,9 @@ private let room = "eu/lobby"
             expect(try await store.error { $0.append(room, .of("a")) }, is: .notOpen)
             let standing = Fence(viewEpoch: 5, rosterVersion: 10)
             _ = try await store.call { $0.open(room, .first(standing)) }
-            for other in [Fence(viewEpoch: 4, rosterVersion: 99), Fence(viewEpoch: 5, rosterVersion: 9), Fence(viewEpoch: 6, rosterVersion: 1)] {
+            for other in [
+                Fence(viewEpoch: 4, rosterVersion: 99), Fence(viewEpoch: 5, rosterVersion: 9), Fence(viewEpoch: 6, rosterVersion: 1),
+            ] {
                 expect(try await store.error { $0.append(room, .of("a", fence: other)) }, is: .fenced(standing))
             }
             for lower in [Fence(viewEpoch: 4, rosterVersion: 99), Fence(viewEpoch: 5, rosterVersion: 9)] {
@@ -164,9 +168,12 @@ private let room = "eu/lobby"
             expect(try await store.call { $0.open(room, .first(epoch: 4)) }, is: OpenedLog(epoch: 4, head: at(1, 2), lastAt: 1000))
             expect(try await store.call { $0.append(room, .of("c")) }, is: [.appended(at(4, 3))])
             expect(try await store.call { $0.open(room, .first(epoch: 2)) }, is: OpenedLog(epoch: 4, head: at(4, 3), lastAt: 1000))
-            expect(try await store.call { $0.epochs(of: room) }, is: [
-                StoredEpoch(epoch: 1, first: 1, last: 2), StoredEpoch(epoch: 3, first: 3, last: 2), StoredEpoch(epoch: 4, first: 3, last: nil),
-            ])
+            expect(
+                try await store.call { $0.epochs(of: room) },
+                is: [
+                    StoredEpoch(epoch: 1, first: 1, last: 2), StoredEpoch(epoch: 3, first: 3, last: 2),
+                    StoredEpoch(epoch: 4, first: 3, last: nil),
+                ])
         }
     }
 
@@ -183,20 +190,28 @@ private let room = "eu/lobby"
     func knownHeadIsNeverHandedOutAgain(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             // A new log of a room that lived elsewhere.
-            expect(try await store.call { $0.open("moved", .first(epoch: 3, knownHead: at(2, 40))) }, is: OpenedLog(epoch: 3, head: at(2, 40), lastAt: 0))
+            expect(
+                try await store.call { $0.open("moved", .first(epoch: 3, knownHead: at(2, 40))) },
+                is: OpenedLog(epoch: 3, head: at(2, 40), lastAt: 0))
             expect(try await store.call { $0.append("moved", .of("a")) }, is: [.appended(at(3, 41))])
             // A log that lost its end: its epoch must not go on as if nothing were missing.
             _ = try await store.call { $0.open(room, .first(epoch: 3)) }
             _ = try await store.call { $0.append(room, .of("a", "b")) }
-            expect(try await store.call { $0.open(room, .first(epoch: 3, knownHead: at(3, 9))) }, is: OpenedLog(epoch: 4, head: at(3, 9), lastAt: 1000))
+            expect(
+                try await store.call { $0.open(room, .first(epoch: 3, knownHead: at(3, 9))) },
+                is: OpenedLog(epoch: 4, head: at(3, 9), lastAt: 1000))
             expect(try await store.call { $0.append(room, .of("c")) }, is: [.appended(at(4, 10))])
-            expect(try await store.call { $0.epochs(of: room) }, is: [
-                StoredEpoch(epoch: 3, first: 1, last: 2), StoredEpoch(epoch: 4, first: 10, last: nil),
-            ])
+            expect(
+                try await store.call { $0.epochs(of: room) },
+                is: [
+                    StoredEpoch(epoch: 3, first: 1, last: 2), StoredEpoch(epoch: 4, first: 10, last: nil),
+                ])
             // Nor one that is gone, even when the wanted epoch is behind.
             expect(try await store.call { $0.open("gone", .first(epoch: 3, knownHead: at(8, 9))) }.epoch, is: 9)
             // A root that knows less than the log changes nothing.
-            expect(try await store.call { $0.open(room, .first(epoch: 4, knownHead: at(3, 1))) }, is: OpenedLog(epoch: 4, head: at(4, 10), lastAt: 1000))
+            expect(
+                try await store.call { $0.open(room, .first(epoch: 4, knownHead: at(3, 1))) },
+                is: OpenedLog(epoch: 4, head: at(4, 10), lastAt: 1000))
         }
     }
 
@@ -215,13 +230,17 @@ private let room = "eu/lobby"
         let epoch: UInt64 = 3 << 32 + 17
         let seq: UInt64 = (1 << 53) - 5
         try await withStore(kind) { _, store in
-            _ = try await store.call { $0.open(room, .first(Fence(viewEpoch: epoch, rosterVersion: 2), epoch: epoch, knownHead: at(9, seq))) }
+            _ = try await store.call {
+                $0.open(room, .first(Fence(viewEpoch: epoch, rosterVersion: 2), epoch: epoch, knownHead: at(9, seq)))
+            }
             let outcomes = try await store.call {
                 $0.append(room, .of("a", at: 1_795_000_000_123, fence: Fence(viewEpoch: epoch, rosterVersion: 2)))
             }
             #expect(outcomes == [.appended(at(epoch, seq + 1))])
             expect(try await store.call { $0.head(of: room) }, is: at(epoch, seq + 1))
-            for request in [OpenLog.first(epoch: .max), .first(epoch: 1 << 53), .first(knownHead: at(1, .max)), .first(knownHead: at(.max, 1))] {
+            for request in [
+                OpenLog.first(epoch: .max), .first(epoch: 1 << 53), .first(knownHead: at(1, .max)), .first(knownHead: at(.max, 1)),
+            ] {
                 guard case .unexpectedReply = try await store.error({ $0.open("other", request) }) else {
                     Issue.record("accepted \(request)")
                     continue

@@ -20,13 +20,17 @@ import Testing
     @Test(arguments: [1, 2, 3, 7, .max])
     func readsRepliesInPiecesOfAnySize(_ chunk: Int) throws {
         let text = "+OK\r\n-ERR no\r\n:-7\r\n$5\r\na\0\r\nb\r\n$0\r\n\r\n$-1\r\n*-1\r\n*3\r\n:1\r\n*2\r\n$1\r\nx\r\n$-1\r\n*0\r\n"
-        #expect(try replies(text, chunk: chunk) == [
-            .status("OK"), .error("ERR no"), .integer(-7), bulk("a\0\r\nb"), bulk(""), .null, .null,
-            .array([.integer(1), .array([bulk("x"), .null]), .array([])]),
-        ])
+        #expect(
+            try replies(text, chunk: chunk) == [
+                .status("OK"), .error("ERR no"), .integer(-7), bulk("a\0\r\nb"), bulk(""), .null, .null,
+                .array([.integer(1), .array([bulk("x"), .null]), .array([])]),
+            ])
     }
 
-    @Test(arguments: ["?what\r\n", "HTTP/1.1 400 Bad Request\r\n", "*2147483647\r\n", "*1048577\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"])
+    @Test(arguments: [
+        "?what\r\n", "HTTP/1.1 400 Bad Request\r\n", "*2147483647\r\n", "*1048577\r\n",
+        "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+    ])
     func refusesWhatIsNotAReplyOrTooMuch(_ text: String) {
         #expect(throws: HiredisFault.self) { try replies(text) }
     }
@@ -34,7 +38,9 @@ import Testing
     @Test func boundsTheBytesOfOneReply() throws {
         let small = "$10\r\n0123456789\r\n"
         #expect(try replies(String(repeating: small, count: 50), chunk: 8, replyBytesMax: 40).count == 50)
-        #expect(throws: HiredisFault.self) { try replies("$1000000000\r\n" + String(repeating: "x", count: 100), chunk: 8, replyBytesMax: 40) }
+        #expect(throws: HiredisFault.self) {
+            try replies("$1000000000\r\n" + String(repeating: "x", count: 100), chunk: 8, replyBytesMax: 40)
+        }
     }
 
     @Test func formatsArgumentsAsBytes() {

@@ -44,10 +44,11 @@ final class RedisServer {
 
     /// Starts the server and waits until it answers.
     func start() throws {
+        // Asks for its parent, not whether the test process exists: that is a zombie until somebody reaps it.
         let script = """
             redis-server "$@" >>redis.log 2>&1 & server=$!
             echo $server
-            while kill -0 \(ProcessInfo.processInfo.processIdentifier) 2>/dev/null; do sleep 0.3; done
+            while read -r _ _ _ parent _ </proc/$$/stat && [ "$parent" = \(ProcessInfo.processInfo.processIdentifier) ]; do sleep 0.3; done
             kill -9 $server
             """
         let process = Process()
@@ -129,7 +130,9 @@ final class RedisServer {
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let result = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) | getsockname(descriptor, $0, &length) }
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) | getsockname(descriptor, $0, &length)
+            }
         }
         guard result == 0 else { throw Failure(text: "bind") }
         return Int(UInt16(bigEndian: address.sin_port))

@@ -8,7 +8,8 @@ private let node = NodeID(region: RegionID("eu-west"), name: "eu-west-0")
 
 private func member(_ session: UInt64, boot: Boot = 7, _ user: String, status: Status = .online, note: String = "") -> StoredMember {
     StoredMember(
-        key: MemberKey(owner: NodeBoot(node: node, boot: boot), session: session), user: user, device: "phone \"1\"", status: status, note: note)
+        key: MemberKey(owner: NodeBoot(node: node, boot: boot), session: session), user: user, device: "phone \"1\"", status: status,
+        note: note)
 }
 
 /// What both stores promise about identity, roster, leases, presence and typing.
@@ -39,7 +40,9 @@ private func member(_ session: UInt64, boot: Boot = 7, _ user: String, status: S
             expect(try await store.call { $0.attach(freshID: "two", knownEpoch: 5) }, is: StoreIdentity(incarnation: "one", epoch: 6))
             expect(try await store.call { $0.attach(freshID: "two", knownEpoch: 6) }, is: StoreIdentity(incarnation: "one", epoch: 6))
             // Even a root that has not attached yet cannot continue the old epoch.
-            expect(try await store.call { $0.open(room, .first(incarnation: "one", epoch: 5)) }, is: OpenedLog(epoch: 6, head: at(5, 2), lastAt: 1000))
+            expect(
+                try await store.call { $0.open(room, .first(incarnation: "one", epoch: 5)) },
+                is: OpenedLog(epoch: 6, head: at(5, 2), lastAt: 1000))
             expect(try await store.call { $0.append(room, .of("c", "a")) }, is: [.appended(at(6, 3)), .duplicate(at(5, 1), at: 1000)])
         }
     }

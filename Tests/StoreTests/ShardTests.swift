@@ -8,7 +8,8 @@ import Testing
     /// Names with braces in all places, and random ones over an alphabet that makes braces likely.
     private static let names: [String] = {
         var names = [
-            "lobby", "eu/lobby", "@alice", "é", "日本語", "{}", "{a", "a}", "}{", "a{}{b}", "{{x}}", "{x}{y}", "a{b}c", "{user1000}.following", "foo{}{bar}",
+            "lobby", "eu/lobby", "@alice", "é", "日本語", "{}", "{a", "a}", "}{", "a{}{b}", "{{x}}", "{x}{y}", "a{b}c", "{user1000}.following",
+            "foo{}{bar}",
             "foo{{bar}}zap", "foo{bar}{zap}", "{é}x", "}a{b}", "{a}}", "{}}", "{}{x}",
         ]
         var random = SeededRandom(seed: 42)

@@ -167,7 +167,8 @@ func withStore(_ kind: StoreKind, _ body: (StoreHarness, LoopStore) async throws
 let standardFence = Fence(viewEpoch: 1, rosterVersion: 1)
 
 extension OpenLog {
-    static func first(_ fence: Fence = standardFence, incarnation: String = "A", epoch: UInt64 = 1, knownHead: Position = .zero) -> OpenLog {
+    static func first(_ fence: Fence = standardFence, incarnation: String = "A", epoch: UInt64 = 1, knownHead: Position = .zero) -> OpenLog
+    {
         OpenLog(fence: fence, incarnation: incarnation, epoch: epoch, knownHead: knownHead)
     }
 }

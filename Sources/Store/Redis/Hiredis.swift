@@ -8,9 +8,9 @@ struct HiredisFault: Error, Hashable {
 
 /// hiredis' incremental reply parser. The only owner of a `redisReader`; this file is the only one that calls hiredis.
 ///
-/// hiredis believes the sizes that a server announces. A bulk string costs no more than what arrives, so the bytes of an unfinished reply are
-/// bounded here; an array is allocated when it is announced, so its allocator is wrapped in one that refuses more than
-/// `elementsMax`.
+/// hiredis believes the sizes that a server announces. A bulk string costs no more than what arrives, so the bytes of an
+/// unfinished reply are bounded here; an array is allocated when it is announced, so its allocator is wrapped in one that
+/// refuses more than `elementsMax`.
 final class HiredisReader {
     static let elementsMax: Int32 = 1 << 20
 

@@ -37,7 +37,10 @@ final class RedisConnection {
     private var flushIsScheduled = false
     private var connections: UInt64 = 0
 
-    init(address: RedisAddress, on loop: any EventLoop, limits: StoreLimits, logger: Logger, onStateChange: @escaping (StoreState) -> Void) {
+    init(
+        address: RedisAddress, on loop: any EventLoop, limits: StoreLimits, logger: Logger,
+        onStateChange: @escaping (StoreState) -> Void
+    ) {
         self.address = address
         self.loop = loop
         self.limits = limits
@@ -119,16 +122,13 @@ extension RedisConnection {
     }
 
     private func handle(_ reply: RedisReply) {
-        if case .error = reply { figures.failures += 1 }
         switch machine.received(reply, now: now) {
         case .nothing: break
         case .prepared: becameReady()
         case .completed(let promise, let took):
+            if case .error = reply { figures.failures += 1 }
             figures.latency.record(took)
             promise.succeed(reply)
-        case .completedAndBroken(let promise, let reason):
-            promise.fail(StoreError.unavailable(reason))
-            lost(generation: machine.generation, reason: reason)
         case .broken(let reason): lost(generation: machine.generation, reason: reason)
         }
     }

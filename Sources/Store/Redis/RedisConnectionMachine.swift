@@ -1,11 +1,12 @@
 import DequeModule
 import MeshCore
 
-/// Decides for one connection to Redis: when to connect, whether the server is fit for work, what each reply answers, what is too late, what is too
-/// much. It knows no sockets and no clock; `RedisConnection` obeys it. Tokens stand for whoever waits for an answer.
+/// Decides for one connection to Redis: when to connect, whether the server is fit for work, what each reply answers, what is
+/// too late, what is too much. It knows no sockets and no clock; `RedisConnection` obeys it. Tokens stand for whoever waits.
 ///
-/// Invalid operations are of three kinds. Ours: a second `start` traps. The server's fault: a reply that nobody asked for, or a refused preparation,
-/// is `.broken`. Allowed: events of an attempt that is over are dropped by its generation, and a closed machine drops everything.
+/// Invalid operations are of three kinds. Ours: a second `start` traps. The server's fault: a reply that nobody asked for, or a
+/// refused preparation, is `.broken`. Allowed: events of an attempt that is over are dropped by its generation, and a closed
+/// machine drops everything.
 struct RedisConnectionMachine<Token> {
     struct Limits: Sendable {
         var deadline: TimeSpan
@@ -169,10 +170,9 @@ extension RedisConnectionMachine {
         /// The connection is fit for work.
         case prepared
         case completed(Token, took: TimeSpan)
-        /// The reply says that the server cannot work, or forgot our scripts: `Token` gets it, then the connection ends. A new one
-        /// is fit for work only when the server is, and loads the scripts; to load them in the middle of a pipeline would change the order of
-        /// what is under way.
-        case completedAndBroken(Token, reason: String)
+        /// The connection must end, and whoever waits fails with the reason: the server misbehaved, cannot work, or forgot our scripts. A
+        /// new connection is fit for work only when the server is, and it loads the scripts; to load them in the middle of a pipeline
+        /// would change the order of what is under way.
         case broken(reason: String)
     }
 
@@ -210,11 +210,9 @@ extension RedisConnectionMachine {
     }
 
     private mutating func answer(with reply: RedisReply, now: Instant) -> Received {
+        if case .error(let text) = reply, RedisErrorKind(text) != .misuse { return .broken(reason: text) }
         guard let answered = inFlight.popFirst() else { return .broken(reason: "reply that nobody asked for") }
         bytesInFlight -= answered.bytes
-        if case .error(let text) = reply, RedisErrorKind(text) != .misuse {
-            return answered.token.map { .completedAndBroken($0, reason: text) } ?? .broken(reason: text)
-        }
         return answered.token.map { .completed($0, took: now - answered.sent) } ?? .nothing
     }
 

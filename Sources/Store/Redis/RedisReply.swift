@@ -51,8 +51,8 @@ extension RedisReply {
 
 /// What an error reply says about the store.
 enum RedisErrorKind: Hashable, Sendable {
-    /// The server cannot do its work now: LOADING, READONLY, OOM and their like, of which Redis keeps inventing more. So this is what every
-    /// code stands for that is not known to be something else.
+    /// The server cannot do its work now: LOADING, READONLY, OOM and their like, of which Redis keeps inventing more. So this is
+    /// what every code stands for that is not known to be something else.
     case unavailable
     /// NOSCRIPT: the scripts that this connection loaded are gone.
     case scriptMissing

@@ -29,12 +29,15 @@ public final class RedisStore: RegionStore {
     // MARK: Identity
 
     public func attach(freshID: String, knownEpoch: UInt64) -> EventLoopFuture<StoreIdentity> {
-        checked({ () throws(StoreError) in try StoreNumber.check(knownEpoch, most: StoreNumber.most - 1) }) {
-            evaluate(.attach, on: StoreKeys.identity, as: RedisReplyParsing.identity) { command in
-                command.append(freshID)
-                command.append(knownEpoch)
-                command.append(connection.runID)
-            }
+        do {
+            try StoreNumber.check(knownEpoch, most: StoreNumber.most - 1)
+        } catch {
+            return failed(error)
+        }
+        return evaluate(.attach, on: StoreKeys.identity, as: RedisReplyParsing.identity) { command in
+            command.append(freshID)
+            command.append(knownEpoch)
+            command.append(connection.runID)
         }
     }
 
@@ -82,15 +85,18 @@ public final class RedisStore: RegionStore {
     // MARK: The log of a room
 
     public func open(_ room: String, _ request: OpenLog) -> EventLoopFuture<OpenedLog> {
-        checked({ () throws(StoreError) in try StoreNumber.check(request) }) {
-            evaluate(.open, on: [.meta, .log, .epochs], of: room, as: RedisReplyParsing.opened) { command in
-                command.append(request.fence.description)
-                command.append(request.incarnation)
-                command.append(connection.runID)
-                command.append(request.epoch)
-                command.append(request.knownHead.description)
-                command.append(StoredEpoch.keptMax)
-            }
+        do {
+            try StoreNumber.check(request)
+        } catch {
+            return failed(error)
+        }
+        return evaluate(.open, on: [.meta, .log, .epochs], of: room, as: RedisReplyParsing.opened) { command in
+            command.append(request.fence.description)
+            command.append(request.incarnation)
+            command.append(connection.runID)
+            command.append(request.epoch)
+            command.append(request.knownHead.description)
+            command.append(StoredEpoch.keptMax)
         }
     }
 
@@ -215,17 +221,6 @@ extension RedisStore {
         for key in keys { command.append(key) }
         arguments(&command)
         return answer(command, as: parse)
-    }
-
-    private func checked<Answer: Sendable>(
-        _ check: () throws(StoreError) -> Void, then call: () -> EventLoopFuture<Answer>
-    ) -> EventLoopFuture<Answer> {
-        do {
-            try check()
-            return call()
-        } catch {
-            return failed(error)
-        }
     }
 
     private func failed<Answer: Sendable>(_ error: any Error) -> EventLoopFuture<Answer> {

@@ -5,15 +5,35 @@ import MeshCore
 /// Keys of a room are `hg:<kind>:{T}:<room>`, T being the room's own hash tag or else the whole room, so that all of them lie in the
 /// room's shard. The others belong to the region.
 enum StoreKeys {
+    /// Hash: incarnation, epoch, run.
     static let identity = "hg:store"
+    /// Hash: node → last boot.
     static let boots = "hg:boot"
+    /// Hash: version, nodes as a JSON list.
     static let roster = "hg:roster"
+    /// Written by each new connection, to see whether it can.
     static let writeProbe = "hg:probe"
 
+    /// String: the boot that holds the lease. Lives as long as the lease.
     static func lease(_ node: NodeID) -> String { "hg:lease:\(node)" }
 
     enum RoomKind: String, CaseIterable {
-        case meta, log, epochs, keys, expiry, members, typing, seen
+        /// Hash: what a root needs to go on with the log (open.lua).
+        case meta
+        /// Stream: the messages, id `epoch-seq`, one field `body`.
+        case log
+        /// Hash: epoch → `first-last`.
+        case epochs
+        /// Hash: user NUL key → `epoch-seq-at`. Lives one dedup window.
+        case keys
+        /// List: when each of those keys is forgotten, oldest first.
+        case expiry
+        /// Hash: `<region>/<node>#<boot>/<session>` → JSON.
+        case members
+        /// Sorted set: user → ms at which the typing ends. Lives a second longer than its last entry.
+        case typing
+        /// String, of `@user` rooms: ms of last-seen.
+        case seen
     }
 
     static func room(_ kind: RoomKind, _ room: String) -> String {

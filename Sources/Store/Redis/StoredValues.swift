@@ -2,9 +2,9 @@ import MeshCore
 import NIOCore
 
 #if canImport(FoundationEssentials)
-import FoundationEssentials
+    import FoundationEssentials
 #else
-import Foundation
+    import Foundation
 #endif
 
 /// How values look in Redis: readable by people in redis-cli.
