@@ -165,7 +165,8 @@ struct OperationsListenerTests {
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
             }
         return try await channel.executeThenClose { inbound, outbound in
-            try await outbound.write(ByteBuffer(string: request))
+            // It may have closed before it was asked.
+            try? await outbound.write(ByteBuffer(string: request))
             var answer = ""
             for try await part in inbound { answer += String(buffer: part) }
             return answer
