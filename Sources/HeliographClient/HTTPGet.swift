@@ -3,6 +3,12 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// One HTTP/1.1 GET over cleartext, for the command line, tools and tests: no redirects, no reuse of connections.
 public enum HTTPGet {
     /// - Parameters:
@@ -80,6 +86,20 @@ private struct HTTPAnswer: Sendable {
     var body: ByteBuffer
 }
 
+/// A failed connection attempt in the words of the system.
+enum ConnectionFailure {
+    static func describe(_ error: any Error) -> String {
+        guard let failed = error as? NIOConnectionError else { return describeSystem(error) }
+        if let last = failed.connectionErrors.last { return describeSystem(last.error) }
+        return "the name \(failed.host) is unknown"
+    }
+
+    private static func describeSystem(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        return String(cString: strerror(error.errnoCode))
+    }
+}
+
 /// Runs one request on one event loop.
 private struct HTTPExchange: Sendable {
     let target: HTTPTarget
@@ -104,7 +124,7 @@ private struct HTTPExchange: Sendable {
                 }
             }
             .connect(host: target.host, port: target.port)
-            .whenFailure { error in collector.value.fail(.unreachable(target.url, cause: "\(error)")) }
+            .whenFailure { error in collector.value.fail(.unreachable(target.url, cause: ConnectionFailure.describe(error))) }
         return promise.futureResult
     }
 }

@@ -75,7 +75,9 @@ extension LinkEnd {
     public var isToldToPeer: Bool {
         switch self {
         case .refused, .garbage, .frameTooLarge, .handshakeTimeout: true
-        case .unreachable, .refusedByPeer, .silent, .queueFull, .tooManyHandshakes, .replaced, .peerRemoved, .peerClosed, .failed, .shutdown: false
+        case .unreachable, .refusedByPeer, .silent, .queueFull, .tooManyHandshakes, .replaced, .peerRemoved, .peerClosed, .failed,
+            .shutdown:
+            false
         }
     }
 }

@@ -46,7 +46,8 @@ struct OperationsResponder: HTTPResponder {
             return response(status, ByteBuffer(bytes: try encoder.encode(report)), "application/json")
         } catch {
             // A number that JSON does not have, such as a NaN.
-            return response(.internalServerError, ByteBuffer(string: #"{"error":"the report cannot be written as JSON"}"#), "application/json")
+            return response(
+                .internalServerError, ByteBuffer(string: #"{"error":"the report cannot be written as JSON"}"#), "application/json")
         }
     }
 

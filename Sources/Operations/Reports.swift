@@ -74,7 +74,9 @@ public struct RegionsReport: Codable, Hashable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case view, own = "self", regions
+        case view
+        case own = "self"
+        case regions
     }
 
     public var view: View
@@ -133,7 +135,8 @@ public struct NodesReport: Codable, Hashable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case own = "self", nodes
+        case own = "self"
+        case nodes
     }
 
     /// The node that answers; `self` in JSON.

@@ -1,5 +1,5 @@
-import MeshCore
 import Membership
+import MeshCore
 import Testing
 
 private func node(_ name: String) -> NodeID { NodeID(region: RegionID("eu"), name: name) }
@@ -54,7 +54,8 @@ struct LinkHandshakeTests {
     @Test("names and directions")
     func names() {
         #expect(dialer.check(LinkHello(identity: identity("c"))) == .wrongAddress(expected: node("b"), found: node("c")))
-        #expect(acceptor.check(LinkHello(identity: identity("a"), expected: node("x"))) == .wrongAddress(expected: node("x"), found: node("b")))
+        #expect(
+            acceptor.check(LinkHello(identity: identity("a"), expected: node("x"))) == .wrongAddress(expected: node("x"), found: node("b")))
         #expect(acceptor.check(LinkHello(identity: identity("b"))) == .ownName)
         #expect(acceptor.check(LinkHello(identity: identity("c"))) == .wrongDirection(node("c")))
     }

@@ -28,7 +28,8 @@ final class FakeInspector: RelayInspector {
             own: "eu-west/a",
             nodes: [
                 .init(
-                    node: "eu-west/a", region: "eu-west", boot: 1_700_000_000_000, state: .up, sessions: 3, rooms: 2, gateway: true, rttMs: 0,
+                    node: "eu-west/a", region: "eu-west", boot: 1_700_000_000_000, state: .up, sessions: 3, rooms: 2, gateway: true,
+                    rttMs: 0,
                     queuedBytes: 0, url: "http://127.0.0.1:7100")
             ])
     }

@@ -16,7 +16,8 @@ struct OperationsListenerTests {
     ) async throws {
         let inspector = FakeInspector()
         let listener = OperationsListener(
-            host: "127.0.0.1", port: 0, inspector: inspector, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, limits: limits)
+            host: "127.0.0.1", port: 0, inspector: inspector, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            limits: limits)
         let running = try await listener.start()
         do {
             try await body(running, inspector, "http://127.0.0.1:\(running.port)")
@@ -106,10 +107,12 @@ struct OperationsListenerTests {
     @Test("another method is 405 with Allow; on an unknown path it is 404")
     func methods() async throws {
         try await serve { running, _, _ in
-            let post = try await raw("POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", to: running.port)
+            let post = try await raw(
+                "POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", to: running.port)
             #expect(post.hasPrefix("HTTP/1.1 405 "))
             #expect(post.lowercased().contains("allow: get, head"))
-            let unknown = try await raw("PUT /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", to: running.port)
+            let unknown = try await raw(
+                "PUT /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", to: running.port)
             #expect(unknown.hasPrefix("HTTP/1.1 404 "))
             let head = try await raw("HEAD /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", to: running.port)
             #expect(head.hasPrefix("HTTP/1.1 200 "))
@@ -117,19 +120,27 @@ struct OperationsListenerTests {
         }
     }
 
-    @Test("garbage is answered with 400, half a request is closed after the idle time, others are served meanwhile")
+    @Test("garbage and endless headers are answered with 400, also while others hold half a request open")
     func hostile() async throws {
         var limits = OperationsListener.Limits()
-        limits.idle = .milliseconds(200)
         limits.headerBytesMax = 1024
         try await serve(limits: limits) { running, _, url async throws -> Void in
             async let half = raw("GET /healthz HTTP/1.1\r\nhos", to: running.port)
-            #expect(try await HTTPGet.fetch(url + "/healthz").status == 200)
             #expect(try await raw("\u{1}\u{2}\u{3}\r\n\r\n", to: running.port).hasPrefix("HTTP/1.1 400"))
             let long = String(repeating: "x", count: 4096)
             #expect(try await raw("GET / HTTP/1.1\r\nlong: \(long)\r\n\r\n", to: running.port).hasPrefix("HTTP/1.1 400"))
-            #expect(try await half.isEmpty)
             #expect(try await HTTPGet.fetch(url + "/healthz").status == 200)
+            await running.stop()
+            #expect(try await half.isEmpty, "a stop closes it")
+        }
+    }
+
+    @Test("half a request is closed after the idle time")
+    func idle() async throws {
+        var limits = OperationsListener.Limits()
+        limits.idle = .milliseconds(100)
+        try await serve(limits: limits) { running, _, _ async throws -> Void in
+            #expect(try await raw("GET /healthz HTTP/1.1\r\nhos", to: running.port).isEmpty)
         }
     }
 
@@ -154,7 +165,8 @@ struct OperationsListenerTests {
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
             }
         return try await channel.executeThenClose { inbound, outbound in
-            try await outbound.write(ByteBuffer(string: request))
+            // It may have closed before it was asked.
+            try? await outbound.write(ByteBuffer(string: request))
             var answer = ""
             for try await part in inbound { answer += String(buffer: part) }
             return answer

@@ -1,5 +1,5 @@
-import MeshCore
 import Membership
+import MeshCore
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -94,7 +94,9 @@ struct MeshTrafficTests {
 
     @Test("what was sent before a clean close arrives")
     func flushesOnClose() async throws {
-        let (a, b) = try await pair()
+        var settings = LinkSettings.quick
+        settings.lingerMost = .seconds(10)
+        let (a, b) = try await pair(settings)
         let link = try #require(a.link)
         let bulk = frame(String(repeating: "x", count: 100_000))
         for _ in 0..<100 { #expect(link.send(bulk, lane: .tree)) }
@@ -102,7 +104,7 @@ struct MeshTrafficTests {
         try await a.stop()
         try await eventually("the last frame") { b.texts(.tree).last == "last" }
         #expect(b.texts(.tree).count == 101)
-        #expect(b.downs == ["closed by the peer"])
+        try await eventually("b is told") { b.downs == ["closed by the peer"] }
         try await b.stop()
     }
 

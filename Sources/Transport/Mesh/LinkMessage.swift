@@ -1,5 +1,5 @@
-import MeshCore
 import Membership
+import MeshCore
 import NIOCore
 import SwiftProtobuf
 import Wire

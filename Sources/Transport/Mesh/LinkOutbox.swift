@@ -1,6 +1,6 @@
 import DequeModule
-import MeshCore
 import Membership
+import MeshCore
 import NIOCore
 import Synchronization
 

@@ -1,5 +1,5 @@
-import MeshCore
 import Membership
+import MeshCore
 import NIOCore
 
 /// One link that is up. Frames of one lane arrive in the order in which they were sent, without a hole, as long as it is;

@@ -1,5 +1,5 @@
-import MeshCore
 import Membership
+import MeshCore
 import NIOCore
 
 /// Drives one connection of the mesh: feeds what comes in to the decisions in `Membership` and to `MeshLinks`, and sends

@@ -1,6 +1,6 @@
 import Logging
-import MeshCore
 import Membership
+import MeshCore
 import NIOCore
 import NIOPosix
 

@@ -1,0 +1,58 @@
+/// What each module may import. One line per target of Package.swift; `LayoutTests` holds both to each other.
+enum ModuleTable {
+    /// Modules of the standard library and the platform that shells may use beside what stands in the table.
+    static let platform: Set<String> = [
+        "Swift", "Synchronization", "Foundation", "FoundationEssentials", "Glibc", "Musl", "Darwin", "Dispatch",
+    ]
+    /// The part of it that decides nothing by itself and is free for pure modules too.
+    static let pure: Set<String> = ["Swift", "Synchronization"]
+    static let pureModules: Set<String> = ["MeshCore", "Membership", "View", "Rooms", "Presence", "Session"]
+
+    private static let collections: Set<String> = [
+        "Collections", "BitCollections", "DequeModule", "HashTreeCollections", "HeapModule", "OrderedCollections",
+    ]
+    private static let nio: Set<String> = ["NIOCore", "NIOPosix"]
+    private static let http: Set<String> = ["NIOHTTP1", "NIOHTTPTypes", "NIOWebSocket"]
+
+    static let allowed: [String: Set<String>] = [
+        "MeshCore": [],
+        "Membership": ["MeshCore"],
+        "View": ["MeshCore"],
+        "Rooms": collections.union(["MeshCore"]),
+        "Presence": collections.union(["MeshCore"]),
+        "Session": collections.union(["MeshCore"]),
+        "Wire": ["MeshCore", "NIOCore", "SwiftProtobuf"],
+        "MeshConfiguration": ["MeshCore", "Logging", "Yams"],
+        "Store": nio.union(collections).union(["MeshCore", "CHiredis", "Logging"]),
+        "Transport": nio.union(http).union(collections).union([
+            "MeshCore", "Membership", "Wire", "Logging", "SwiftProtobuf", "CNghttp2", "COpenSSL", "CZlib",
+        ]),
+        "Operations": ["MeshCore", "Hummingbird", "HummingbirdCore", "Logging", "NIOCore"],
+        "Relay": nio.union(http).union(collections).union([
+            "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport",
+            "Operations",
+            "Logging", "NIOFoundationCompat", "JWTKit", "ServiceLifecycle", "SwiftProtobuf",
+        ]),
+        "HeliographClient": nio.union(http).union(["MeshCore", "Wire", "Logging", "SwiftProtobuf"]),
+        "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
+        "LocalMesh": ["MeshCore", "MeshConfiguration", "JWTKit"],
+        "heliograph": nio.union([
+            "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "LocalMesh", "Wire", "Store",
+            "Transport",
+            "ArgumentParser", "JWTKit", "Logging", "ServiceLifecycle", "SwiftProtobuf",
+        ]),
+    ]
+
+    /// A C library is imported by the files that own its handles and by nothing else, at most this many.
+    static let handleOwnersMax = 1
+    static let systemLibraries: Set<String> = ["CHiredis", "CLinux", "CNghttp2", "COpenSSL", "CZlib"]
+
+    /// Modules whose job it is to write to the terminal.
+    static let printing: Set<String> = ["heliograph", "Benchmarks", "LocalMesh"]
+
+    /// Test targets for modules whose tests do not stand in `<Module>Tests`, with the reason.
+    static let testedElsewhere: [String: String] = [
+        "heliograph": "SystemTests",  // it is a process
+        "Benchmarks": "SystemTests",  // it starts processes
+    ]
+}
