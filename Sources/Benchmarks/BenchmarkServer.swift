@@ -1,0 +1,63 @@
+import Foundation
+
+/// What a server process of the benchmark runs.
+public protocol BenchmarkServer: Sendable {
+    /// Starts to listen on 127.0.0.1 and returns the port.
+    func start() async throws -> Int
+    /// A credential for a user; the load generator asks for one per connection. Empty for a server without a protocol.
+    func token(user: String) async throws -> String
+    /// What has been sent to clients since the start.
+    func counters() async -> BenchmarkCounters
+}
+
+/// What a server has sent: calls of `send` or the like, and the bytes they took.
+public struct BenchmarkCounters: Sendable, Hashable {
+    public var sends: UInt64
+    public var bytes: UInt64
+
+    public init(sends: UInt64, bytes: UInt64) {
+        self.sends = sends
+        self.bytes = bytes
+    }
+}
+
+/// The child's side of the pipe between load process and server process. One command a line on standard input, one line of
+/// answer on standard output:
+///
+///     (at the start)  ->  ready PORT
+///     token NAME      ->  token TEXT
+///     stats           ->  stats SENDS BYTES
+///     end of input    ->  the process exits
+public enum BenchmarkServerProcess {
+    /// Runs a server until standard input ends.
+    /// - Parameter processor: the one to pin this process to; nil: do not pin.
+    public static func run(_ server: some BenchmarkServer, processor: Int?) async throws {
+        Machine.raiseDescriptorLimit()
+        if let processor { Machine.pin(to: processor) }
+        answer("ready \(try await server.start())")
+        for await line in commandLines() {
+            let words = line.split(separator: " ", maxSplits: 1)
+            switch words.first {
+            case "token": answer("token \(try await server.token(user: words.count > 1 ? String(words[1]) : ""))")
+            case "stats":
+                let counters = await server.counters()
+                answer("stats \(counters.sends) \(counters.bytes)")
+            default: answer("error unknown command")
+            }
+        }
+    }
+
+    /// Standard input is read on a thread of its own: `readLine` blocks.
+    private static func commandLines() -> AsyncStream<String> {
+        AsyncStream { continuation in
+            Thread.detachNewThread {
+                while let line = readLine() { continuation.yield(line) }
+                continuation.finish()
+            }
+        }
+    }
+
+    private static func answer(_ line: String) {
+        FileHandle.standardOutput.write(Data((line + "\n").utf8))
+    }
+}
