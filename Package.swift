@@ -56,6 +56,7 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // Values everybody shares.
@@ -86,7 +87,7 @@ let package = Package(
 
         // Clients.
         module("HeliographClient", ["MeshCore", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
-        module("Benchmarks", ["MeshCore", "Wire", nioCore, nioPosix]),
+        module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
 
         // The command line.
         .executableTarget(

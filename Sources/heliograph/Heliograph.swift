@@ -8,7 +8,10 @@ struct Heliograph: AsyncParsableCommand {
         discussion: "Exit codes: 0 done, 1 the thing failed, 64 usage, 78 bad configuration.",
         subcommands: [
             UpCommand.self,
+            ServeCommand.self,
             TokenCommand.self,
+            StatusCommand.self,
+            RouteCommand.self,
         ])
 }
 

@@ -96,8 +96,8 @@ extension RunningNode {
     func checks() async -> [Readiness.Check] {
         let stores = await reports().map(\.storeState)
         let attached = await ports.asyncMap { await $0.ask { $0.storeKeeper.isUp } ?? false }
-        let mesh = await ask { $0.hasMesh } ?? (false, "stopped")
-        let lease = await ask { $0.lease } ?? (false, "stopped")
+        let mesh = await ask { $0.hasMesh } ?? (ok: false, detail: "stopped")
+        let lease = await ask { $0.lease } ?? (ok: false, detail: "stopped")
         let inRoster = await ask { $0.topology.isLive($0.ownNode) } ?? false
         return [
             storeCheck(stores, attached), .init(name: "mesh", ok: mesh.ok && inRoster, detail: inRoster ? mesh.detail : "not in the roster yet"),

@@ -1,3 +1,4 @@
+import Membership
 import MeshCore
 import Operations
 import Store
@@ -42,11 +43,11 @@ extension RunningNode {
         var figures = CellFigures()
         for cell in cells { figures.add(cell.figures) }
         let outcomes = CellFigures.PublishOutcome.allCases.map { outcome in
-            MetricFamily.Sample(.counter(figures.publishes[outcome] ?? 0), .init("outcome", outcome.rawValue))
+            MetricFamily.Sample(.integer(figures.publishes[outcome] ?? 0), .init("outcome", outcome.rawValue))
         }
         let rooted: [MetricFamily.Sample] = [
-            .init(.counter(figures.publishedHome), .init("durability", "home")),
-            .init(.counter(figures.publishedEphemeral), .init("durability", "ephemeral")),
+            .init(.integer(figures.publishedHome), .init("durability", "home")),
+            .init(.integer(figures.publishedEphemeral), .init("durability", "ephemeral")),
         ]
         return [
             MetricFamily("heliograph_publishes_total", .counter, help: "Publishes of this node's sessions, by outcome.", samples: outcomes),
@@ -78,15 +79,15 @@ extension RunningNode {
             }
             return MetricFamily(name, kind, help: help, samples: samples)
         }
-        let reasons = ends.sorted { $0.key < $1.key }.map { MetricFamily.Sample(.counter($0.value), .init("reason", $0.key)) }
+        let reasons = ends.sorted { $0.key < $1.key }.map { MetricFamily.Sample(.integer($0.value), .init("reason", $0.key)) }
         return [
-            family("heliograph_link_queue_bytes", .gauge, "Bytes that wait for a peer.") { .gauge(Double($0.queuedBytes)) },
+            family("heliograph_link_queue_bytes", .gauge, "Bytes that wait for a peer.") { .number(Double($0.queuedBytes)) },
             family("heliograph_link_rtt_seconds", .gauge, "Smoothed round trip to a peer.") { figures in
-                figures.roundTrip.smoothed.map { .gauge(Double($0.nanoseconds) / 1e9) }
+                figures.roundTrip.smoothed.map { .number(Double($0.nanoseconds) / 1e9) }
             },
-            family("heliograph_link_sent_bytes_total", .counter, "Bytes sent to a peer on this link.") { .counter($0.bytesOut) },
-            family("heliograph_link_received_bytes_total", .counter, "Bytes received from a peer on this link.") { .counter($0.bytesIn) },
-            family("heliograph_link_sent_frames_total", .counter, "Frames sent to a peer on this link.") { .counter($0.framesOut) },
+            family("heliograph_link_sent_bytes_total", .counter, "Bytes sent to a peer on this link.") { .integer($0.bytesOut) },
+            family("heliograph_link_received_bytes_total", .counter, "Bytes received from a peer on this link.") { .integer($0.bytesIn) },
+            family("heliograph_link_sent_frames_total", .counter, "Frames sent to a peer on this link.") { .integer($0.framesOut) },
             MetricFamily("heliograph_link_ends_total", .counter, help: "Links and attempts at one that ended, by reason.", samples: reasons),
         ]
     }

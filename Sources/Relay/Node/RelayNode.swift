@@ -11,7 +11,7 @@ import Synchronization
 import Transport
 import View
 
-public enum RelayError: Error, CustomStringConvertible, Sendable {
+public enum NodeError: Error, CustomStringConvertible, Sendable {
     case cannotListen(String, any Error)
     case noSecret(String)
 
@@ -76,7 +76,7 @@ public final class RelayNode: Service {
         do throws(TokenSecretFault) {
             secret = try TokenSecret(file: configuration.mesh.tokenSecretFile)
         } catch {
-            throw RelayError.noSecret("\(error)")
+            throw NodeError.noSecret("\(error)")
         }
         let tokens = await TokenVerifier(secret: secret.bytes)
         let loops = Array(group.makeIterator())
@@ -97,7 +97,7 @@ public final class RelayNode: Service {
         limits.deadline = configuration.timings.storeDeadline
         var stores: [StorePort] = []
         for loop in loops {
-            let port = try await loop.submit { [configuration, logger] in
+            let port = try await loop.submit { [configuration, logger, limits] in
                 StorePort.open(configuration.store, on: loop, embedded: embedded, limits: limits, logger: logger)
             }.get()
             stores.append(port)

@@ -59,7 +59,7 @@ struct RunningNode: Sendable {
         do {
             try await driver.eventLoop.flatSubmit { driver.value.start() }.get()
         } catch {
-            throw RelayError.cannotListen("\(context.configuration.addresses.mesh) (mesh)", error)
+            throw NodeError.cannotListen("\(context.configuration.addresses.mesh) (mesh)", error)
         }
         return node
     }
@@ -141,7 +141,7 @@ struct RunningNode: Sendable {
             ).get()
             listener.listener.withLock { $0 = bound }
         } catch {
-            throw RelayError.cannotListen("\(address) (clients)", error)
+            throw NodeError.cannotListen("\(address) (clients)", error)
         }
     }
 
@@ -194,7 +194,10 @@ struct RunningNode: Sendable {
     /// Other edges that take sessions: those of the same region first.
     private func edges(_ peers: [NodeID: PeerFigures]) -> [String] {
         peers.filter { $0.value.ready && !$0.value.draining }.keys
-            .sorted { ($0.region != context.region, $0) < ($1.region != context.region, $1) }
+            .sorted { a, b in
+                let near = (a.region == context.region, b.region == context.region)
+                return near.0 == near.1 ? a < b : near.0
+            }
             .compactMap { context.clientURLs[$0] }
     }
 }

@@ -34,7 +34,7 @@ struct StorePort: Sendable {
             switch configuration {
             case .redis(let address):
                 RedisStore(
-                    address: RedisAddress(host: address.host, port: address.port), on: loop, limits: limits, logger: logger,
+                    address: .host(address.host, port: address.port), on: loop, limits: limits, logger: logger,
                     onStateChange: changed)
             case .embedded:
                 EmbeddedStore(data: embedded, on: loop, onStateChange: changed)
