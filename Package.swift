@@ -76,7 +76,7 @@ let package = Package(
         module("MeshConfiguration", ["MeshCore", yaml, logging]),
         module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
         module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
-        module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, logging, deque]),
+        module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
         module(
             "Relay",
             [
@@ -97,5 +97,17 @@ let package = Package(
                 arguments, jwt, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: settings),
+
+        // Tests: one target per module; LayoutTests reads the sources, SystemTests run real processes.
+        tests("LayoutTests", []),
+        tests("MembershipTests", ["MeshCore", "Membership"]),
+        tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
+        tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
+        tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
+        tests("TransportTests", ["MeshCore", "Membership", "Wire", "Transport", nioCore, nioPosix, logging]),
+        tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", logging, nioCore, nioPosix, nioHTTP1]),
+        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
+        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
     ]
 )

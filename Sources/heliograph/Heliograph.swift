@@ -10,8 +10,11 @@ struct Heliograph: AsyncParsableCommand {
             UpCommand.self,
             ServeCommand.self,
             TokenCommand.self,
+            ChatCommand.self,
             StatusCommand.self,
             RouteCommand.self,
+            BenchCommand.self,
+            BenchServerCommand.self,
         ])
 }
 
