@@ -197,11 +197,21 @@ final class HubRoom {
 
     // MARK: Messages
 
-    private func receive(_ delivery: Delivery) {
+    /// The log was opened anew with this head. What an append whose answer was lost has left there goes out now.
+    func logOpened(head: Position) {
+        if let hole = feed.joined(head: head) { fetch(hole) }
+    }
+
+    /// From the level above, or from this node's own log if it is the root: a level that changes its place goes on where it stood.
+    func receive(_ delivery: Delivery) {
         var onward = Delivery()
         if let gap = delivery.gap {
-            feed.skipped(to: gap.to)
-            onward.gap = gap
+            switch feed.skipped(from: gap.from, to: gap.to) {
+            case .announce(let from): onward.gap = .init(from: from, to: gap.to)
+            case .stale: cell.drops.count(.stalePosition)
+            case .held: break
+            case .fetch(let hole): fetch(hole)
+            }
         }
         for message in delivery.messages {
             guard let position = message.position else {

@@ -174,6 +174,7 @@ final class RootRole {
         switch result {
         case .success(let opened):
             log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt)
+            hub.logOpened(head: log.head)
             pump()
         case .failure(let error):
             failed(error, attempt)
@@ -237,7 +238,7 @@ final class RootRole {
                     entry.request, .refused(Refusal(.exhausted, "the room remembers as many keys as it may", retryAfterMs: 5000)))
             }
         }
-        hub.forward(delivery)
+        hub.receive(delivery)
         if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
     }
 
