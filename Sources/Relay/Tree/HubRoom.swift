@@ -353,6 +353,7 @@ final class HubRoom {
     /// At the root.
     func setTyping(_ user: String, active: Bool) {
         let ttl = cell.context.timings.typingTTL
+        if active, typing.isOverBudget(user) { return cell.drops.count(.typingOverBudget) }
         let changed = typing.set(user, active: active, now: Clock.now(), ttl: ttl)
         if active || changed != nil { root?.mirrorTyping(user, active: active) }
         if let changed { change([changed]) }
