@@ -271,7 +271,7 @@ final class ClientSession: ClientConnectionDelegate {
         case .fine: break
         case .ping:
             connection.ping()
-            clock.spoke(now: now)
+            clock.pinged(now: now)
         case .close(let code):
             goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
         }
