@@ -145,6 +145,9 @@ struct RunningNode: Sendable {
         }
     }
 
+    /// Nil before the node is ready.
+    var clientPort: Int? { listener.listener.withLock { $0?.port } }
+
     // MARK: Asking
 
     func ask<Answer: Sendable>(_ body: @escaping @Sendable (MeshDriver) -> Answer) async -> Answer? {
