@@ -36,7 +36,8 @@ final class Cell {
     var drops = DropLedger()
     var figures = CellFigures()
     var storeKeeper = StoreKeeper()
-    var acceptsConnections = false
+    /// Whether the node takes sessions at all: not before it is ready, and not while it stops.
+    var isOpen = false
     /// False until the node has heard from its peers how far the store's epochs have come.
     var maySpeakToStore = false
     /// Rooms with something to do at a later time.
@@ -360,7 +361,7 @@ final class Cell {
     // MARK: Drain
 
     private func drain(_ notice: DrainNotice) {
-        acceptsConnections = false
+        isOpen = false
         var plan = DrainPlan(windowMs: notice.windowMs, seed: notice.seed &+ UInt64(index))
         for session in Array(sessions.values) { session.drain(edges: notice.edges, afterMs: plan.nextAfterMs()) }
     }

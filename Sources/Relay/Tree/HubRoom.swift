@@ -21,6 +21,8 @@ final class HubRoom {
     private(set) var presence = PresenceTable<ChildID>()
     private var announcements: [OwnerUpdate] = []
     private var mirror = MemberMirror()
+    /// As the parent last answered, for those who did not ask to be told about members.
+    private var countAtJoin = 0
     private(set) var typing = TypingTable()
     private var isQueued = false
     private var isFetching = false
@@ -29,7 +31,12 @@ final class HubRoom {
     init(name: String, cell: Cell) {
         self.name = name
         self.cell = cell
-        feed = OrderedFeed(heldMax: cell.context.limits.tailMessagesMax)
+        feed = Self.makeFeed(cell)
+    }
+
+    /// A feed that nobody below follows is forgotten: whoever comes next starts at the head of that moment.
+    private static func makeFeed(_ cell: Cell) -> OrderedFeed<RoomMessage> {
+        OrderedFeed(heldMax: cell.context.limits.tailMessagesMax)
     }
 
     var parent: NodeID? { uplink.parent }
@@ -86,6 +93,7 @@ final class HubRoom {
 
     private func updateInterest() {
         usedAt = Clock.now()
+        if feed.head != nil, !children.interest.contains(.messages) { feed = Self.makeFeed(cell) }
         if let action = uplink.want(children.interest, now: usedAt, nextGeneration: cell.nextGeneration) { perform(action) }
     }
 
@@ -152,7 +160,7 @@ final class HubRoom {
 
     private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
         var state = RoomState(generation: generation, head: root?.head ?? feed.head ?? .zero)
-        state.count = root == nil ? mirror.count : presence.count
+        state.count = root == nil ? (uplink.covers(.presence) ? mirror.count : countAtJoin) : presence.count
         if interest.contains(.presence) {
             let members = root == nil ? mirror.all : presence.members
             state.members = Array(members.prefix(Self.membersInJoinMax))
@@ -185,6 +193,7 @@ final class HubRoom {
 
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
+        countAtJoin = state.count
         if uplink.covers(.messages), let hole = feed.joined(head: state.head) { fetch(hole) }
         if uplink.covers(.presence) {
             let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
@@ -218,10 +227,13 @@ final class HubRoom {
         forward(onward)
     }
 
+    /// A delivery is cut at this size, so that it fits into a frame of a link.
+    private static let deliveryBytesGoal = 1 << 20
+
     /// One copy to each child that wants messages.
     func forward(_ delivery: Delivery) {
         guard delivery.gap != nil || !delivery.messages.isEmpty else { return }
-        tellAll(.messages) { .delivery(generation: $0, delivery) }
+        for part in delivery.parts(bytesGoal: Self.deliveryBytesGoal) { tellAll(.messages) { .delivery(generation: $0, part) } }
     }
 
     private static let fetchPage = 500

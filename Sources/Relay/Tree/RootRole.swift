@@ -140,7 +140,7 @@ final class RootRole {
             return cell.answer(entry.request, .refused(Refusal(.outOfSequence, "an earlier publish is missing")))
         }
         queuedBytes += entry.ask.body.readableBytes
-        log.enqueue(entry, now: Clock.now())
+        log.enqueue(entry, bytes: entry.ask.body.readableBytes, now: Clock.now())
         pump()
     }
 
