@@ -1,4 +1,5 @@
 import Logging
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Session
