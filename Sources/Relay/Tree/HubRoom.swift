@@ -149,10 +149,11 @@ final class HubRoom {
 
     /// Answers every join that can be answered now. Presence is published first, so that the list and the diffs that follow fit.
     func answerChildren() {
-        let answers = children.answerable(covers)
-        guard !answers.isEmpty else { return }
-        if answers.contains(where: { $0.interest.contains(.presence) }) { root?.publishPresence() }
-        for answer in answers { tell(answer.child, .joined(state(answer.generation, answer.interest))) }
+        // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
+        for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
+            if join.interest.contains(.presence) { root?.publishPresence() }
+            tell(join.child, .joined(state(join.generation, join.interest)))
+        }
     }
 
     /// Lists longer than this are cut: the client pages through `members`.
