@@ -71,7 +71,9 @@ final class RootRole {
         isLoaded = true
         if case .success((let members, let stored)) = result {
             seen = max(seen ?? 0, stored ?? 0)
-            hub.preload(members.map { ($0.key.owner, MemberEntry($0)) })
+            // An earlier run of this node is certainly over.
+            let others = members.filter { $0.key.owner.node != cell.context.node }
+            hub.preload(others.map { ($0.key.owner, MemberEntry($0)) })
         }
         hub.answerChildren()
     }
