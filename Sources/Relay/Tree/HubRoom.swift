@@ -91,8 +91,10 @@ final class HubRoom {
         }
     }
 
+    func used() { usedAt = Clock.now() }
+
     private func updateInterest() {
-        usedAt = Clock.now()
+        used()
         if feed.head != nil, !children.interest.contains(.messages) { feed = Self.makeFeed(cell) }
         if let action = uplink.want(children.interest, now: usedAt, nextGeneration: cell.nextGeneration) { perform(action) }
     }
@@ -290,7 +292,7 @@ final class HubRoom {
     }
 
     private func applied(_ update: OwnerUpdate) {
-        usedAt = Clock.now()
+        used()
         if let root {
             root.presenceChanged(by: update)
         } else {

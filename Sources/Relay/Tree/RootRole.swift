@@ -96,6 +96,7 @@ final class RootRole {
     // MARK: Requests
 
     func serve(_ request: RootRequest) {
+        hub.used()
         defer { hub.wake() }
         switch request.ask {
         case .publish(let ask): publish(ask, request)
