@@ -119,6 +119,8 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         }
     }
 
+    public var sources: Set<Source> { Set(owners.values.map(\.source)) }
+
     /// Forgets what was heard from `source`, without telling anybody: it is heard elsewhere.
     public mutating func drop(_ source: Source) {
         for (node, owner) in owners where owner.source == source { forget(node) }

@@ -62,9 +62,12 @@ final class HubRoom {
             case .node(let parent): .under(parent)
             case .unknown: .unknown
             }
-        guard place != uplink.place || relinked else { return }
         if place != .root { stepDown() }
-        announceAll()
+        root?.topologyChanged()
+        letGoOfForeignChildren()
+        guard place != uplink.place || relinked else { return }
+        // Before the join, so that the members with which it is answered include those below.
+        if case .under(let parent) = place { announceAll(to: parent) }
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
         if place == .root, root == nil {
@@ -79,6 +82,16 @@ final class HubRoom {
     private func stepDown() {
         root?.stepDown()
         root = nil
+    }
+
+    /// Nodes that hang elsewhere under the newest topology. What they announced is heard there; a root waits for that before it shows
+    /// anybody as gone.
+    private func letGoOfForeignChildren() {
+        for child in presence.sources.union(children.all) {
+            guard case .node(let node) = child, cell.topology.parent(of: node, for: name) != .node(cell.context.node) else { continue }
+            _ = children.lost(child)
+            if root == nil { presence.drop(child) } else { presence.lost(child, now: Clock.now()) }
+        }
     }
 
     private func perform(_ action: Uplink<NodeID>.Action) {
@@ -186,7 +199,7 @@ final class HubRoom {
             tellAll(.presence) { .members(generation: $0, diff) }
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
-        case .presenceAsked: announceAll()
+        case .presenceAsked: announceAll(to: parent)
         case .delivery, .members, .typing: cell.drops.count(.staleGeneration)
         }
         wake()
@@ -305,10 +318,17 @@ final class HubRoom {
         for update in presence.expire(now: now, grace: cell.context.timings.presenceGrace) { applied(update) }
     }
 
-    private func announceAll() {
+    private func announceAll(to parent: NodeID) {
         takeOwnedChanges()
         announcements = presence.snapshots()
-        if !announcements.isEmpty { queue() }
+        sendAnnouncements(to: parent)
+    }
+
+    private func sendAnnouncements(to parent: NodeID) {
+        let updates = announcements
+        announcements = []
+        guard !updates.isEmpty, cell.isLinked(to: parent) else { return }
+        cell.send(TreeCodec.frame(name, .announce(updates)), to: parent)
     }
 
     private func takeOwnedChanges() {
@@ -327,11 +347,8 @@ final class HubRoom {
         isQueued = false
         takeOwnedChanges()
         wake()
-        guard !announcements.isEmpty else { return }
-        let updates = announcements
-        announcements = []
-        guard root == nil, let parent = uplink.parent, cell.isLinked(to: parent) else { return }
-        cell.send(TreeCodec.frame(name, .announce(updates)), to: parent)
+        guard root == nil, let parent = uplink.parent else { return announcements.removeAll() }
+        sendAnnouncements(to: parent)
     }
 
     func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)]) {

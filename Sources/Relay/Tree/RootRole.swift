@@ -15,6 +15,7 @@ final class RootRole {
     private var log = RootLog<PendingAppend>()
     private var order = PublisherOrder<PublisherStream>()
     private var queuedBytes = 0
+    private var openedFence: Fence?
     private var publishedAt = Instant.zero
 
     /// What the store is told at the next presence tick.
@@ -38,6 +39,7 @@ final class RootRole {
     init(hub: HubRoom) {
         self.hub = hub
         cell = hub.cell
+        mirror.all = !hub.presence.isEmpty
         load()
     }
 
@@ -167,11 +169,21 @@ final class RootRole {
             return
         }
         let epoch = max(identity.epoch, cell.topology.view.epoch)
+        openedFence = fence
         let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
         store.open(room, request).assumeIsolated().whenComplete { self.opened($0, attempt) }
     }
 
     private var fence: Fence { cell.topology.fence(for: cell.context.region) }
+
+    /// The log has to be opened under the new fence before the next append.
+    func topologyChanged() {
+        guard fence != openedFence else { return }
+        openedFence = fence
+        log.invalidate()
+        pump()
+        hub.answerChildren()
+    }
 
     private func opened(_ result: Result<OpenedLog, any Error>, _ attempt: UInt64) {
         switch result {
@@ -254,7 +266,9 @@ final class RootRole {
     private func failed(_ error: any Error, _ attempt: UInt64) {
         log.failed(attempt: attempt)
         switch error as? StoreError {
-        case .fenced:
+        case .fenced(let standing):
+            // A lower one is our own from before the roster changed: the log is opened anew.
+            guard standing > fence else { return pump() }
             cell.drops.count(.fenced)
             refuse(log.giveUpAll(), Refusal(.notRoot, "the room was opened by a newer root"))
         case .notOpen:
