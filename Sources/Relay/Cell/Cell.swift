@@ -61,7 +61,7 @@ final class Cell {
     private var inbox: [CellMessage] = []
     private var outToCells: [[CellMessage]] = []
     private var outToNodes: [NodeID: ByteBuffer] = [:]
-    private var places: [String: Topology.Parent] = [:]
+    private var places: [String: Uplink<NodeID>.Place] = [:]
     private var lastGeneration: UInt64 = 0
     private var lastVersion: UInt64 = 0
     private var lastSession: UInt64
@@ -297,10 +297,11 @@ final class Cell {
     /// Bounded: places of rooms that nobody here is in are remembered for publishers, and forgotten all at once.
     private static let placesMax = 20_000
 
-    func place(of room: String) -> Topology.Parent {
+    private func place(of room: String) -> Uplink<NodeID>.Place {
+        if let hub = hubs[room] { return hub.place }
         if let place = places[room] { return place }
         if places.count >= Self.placesMax { places.removeAll(keepingCapacity: true) }
-        let place = topology.parent(of: context.node, for: room)
+        let place = Uplink<NodeID>.Place(topology.parent(of: context.node, for: room))
         places[room] = place
         return place
     }
@@ -321,9 +322,9 @@ final class Cell {
 
     private func route(_ room: String, _ request: RootRequest) {
         switch place(of: room) {
-        case .none:
+        case .root:
             hub(room).root?.serve(request)
-        case .node(let next):
+        case .under(let next):
             guard request.hops < Self.hopsMax, isLinked(to: next) else {
                 drops.count(.noRoute)
                 return answer(request, .refused(Refusal(.unreachable, "no way to the room's home now", retryAfterMs: 1000)))

@@ -40,6 +40,7 @@ final class HubRoom {
     }
 
     var parent: NodeID? { uplink.parent }
+    var place: Uplink<NodeID>.Place { uplink.place }
     private var local: ChildID { .cell(cell.index) }
 
     /// Nothing waits for a time to pass.
@@ -56,12 +57,7 @@ final class HubRoom {
 
     /// Computes the parent anew. `relinked`: the link to it came up again, so everything is announced and asked for again.
     func place(relinked: Bool) {
-        let place: Uplink<NodeID>.Place =
-            switch cell.place(of: name) {
-            case .none: .root
-            case .node(let parent): .under(parent)
-            case .unknown: .unknown
-            }
+        let place = Uplink<NodeID>.Place(cell.topology.parent(of: cell.context.node, for: name))
         if place != .root { stepDown() }
         root?.topologyChanged()
         letGoOfForeignChildren()
@@ -344,8 +340,8 @@ final class HubRoom {
 
     /// At the end of a tick: everything that changed below goes up as one announcement.
     func flush() {
-        isQueued = false
         takeOwnedChanges()
+        isQueued = false
         wake()
         guard root == nil, let parent = uplink.parent else { return announcements.removeAll() }
         sendAnnouncements(to: parent)
@@ -396,6 +392,16 @@ final class HubRoom {
         case .cell(let index): cell.post(.downToLeaf(room: name, down), to: index)
         case .node(let node): cell.send(TreeCodec.frame(name, down), to: node)
         case .store: break
+        }
+    }
+}
+
+extension Uplink<NodeID>.Place {
+    init(_ parent: Topology.Parent) {
+        switch parent {
+        case .none: self = .root
+        case .node(let node): self = .under(node)
+        case .unknown: self = .unknown
         }
     }
 }
