@@ -1,6 +1,7 @@
 import LocalMesh
 import MeshCore
 import NIOCore
+import SwiftProtobuf
 import Testing
 import Wire
 

@@ -3,6 +3,7 @@ import LocalMesh
 import MeshConfiguration
 import MeshCore
 import Testing
+import Wire
 
 extension QuietMesh {
     /// The command line against a running mesh.

@@ -1,4 +1,5 @@
 import Foundation
+import LocalMesh
 import MeshCore
 import SwiftProtobuf
 import Testing

@@ -1,7 +1,9 @@
 import Foundation
 import LocalMesh
 import MeshCore
+import NIOHTTP1
 import Testing
+import Wire
 
 extension QuietMesh {
     /// The endpoints of the two listeners, as protocol.md has them.
@@ -28,7 +30,7 @@ extension QuietMesh {
                 }
                 let first = try #require(routes.first)
                 #expect(first.room == name && first.view == 1)
-                if let home { #expect(first.home == home) }
+                if let home { #expect(first.home == home && first.standby == nil) } else { #expect(first.standby != nil) }
                 for route in routes {
                     #expect(route.shard == first.shard && route.home == first.home && route.standby == first.standby)
                     #expect(Set(route.edges.map(\.url)) == urls && route.edges.count == 3)

@@ -1,5 +1,7 @@
 import Foundation
+import LocalMesh
 import MeshCore
+import SwiftProtobuf
 import Testing
 import Wire
 

@@ -1,5 +1,6 @@
 import LocalMesh
 import MeshCore
+import SwiftProtobuf
 import Testing
 import Wire
 

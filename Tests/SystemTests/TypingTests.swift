@@ -1,3 +1,4 @@
+import LocalMesh
 import MeshCore
 import Testing
 import Wire

@@ -36,9 +36,22 @@ struct Route: Codable, Hashable, Sendable {
     var room: String
     var shard: Int
     var home: String
-    var standby: String
+    /// Null where a placement has one region; the key is there all the same.
+    @Nullable var standby: String?
     var view: Int
     var edges: [Edge]
+}
+
+/// A value that may be null, whose key may not be absent.
+@propertyWrapper
+struct Nullable<Value: Codable & Hashable & Sendable>: Codable, Hashable, Sendable {
+    var wrappedValue: Value?
+    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+    init(from decoder: any Decoder) throws { wrappedValue = try decoder.singleValueContainer().decode(Value?.self) }
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(wrappedValue)
+    }
 }
 
 /// `GET /readyz`.

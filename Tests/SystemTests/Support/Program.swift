@@ -1,6 +1,7 @@
 import Foundation
 import MeshCore
 import Synchronization
+import Testing
 
 /// Processes beside the mesh: the command line under test, redis-cli, Python.
 enum Program {

@@ -1,4 +1,5 @@
 import MeshCore
+import SwiftProtobuf
 import Testing
 import Wire
 

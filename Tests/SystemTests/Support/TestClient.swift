@@ -2,6 +2,7 @@ import LocalMesh
 import MeshCore
 import NIOCore
 import NIOPosix
+import SwiftProtobuf
 import Synchronization
 import Testing
 import Wire
