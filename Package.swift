@@ -115,5 +115,9 @@ let package = Package(
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests(
+            "SystemTests",
+            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
+            exclude: ["Python"]),
     ]
 )

@@ -1,6 +1,7 @@
 import Foundation
 import MeshConfiguration
 import MeshCore
+import Operations
 import Transport
 import View
 
@@ -39,22 +40,6 @@ struct ClientHTTP {
         ]
     }
 
-    private struct Route: Encodable {
-        struct Edge: Encodable {
-            var region: String
-            var url: String
-            var healthy: Bool
-            var load: Double
-        }
-
-        var room: String
-        var shard: Int
-        var home: String?
-        var standby: String?
-        var view: UInt64
-        var edges: [Edge]
-    }
-
     private func route(_ question: HTTPQuestion) -> HTTPAnswer {
         let room: String
         do throws(NameFault) {
@@ -72,22 +57,22 @@ struct ClientHTTP {
         }
         let view = cell.topology.view
         let homes = view.homes(of: room)
-        let route = Route(
-            room: room, shard: Int(Shard(room: room).number), home: homes.home?.name, standby: homes.standby?.name, view: view.epoch,
+        let route = RouteReport(
+            room: room, shard: Shard(room: room).number, home: homes.home?.name, standby: homes.standby?.name, view: view.epoch,
             edges: edges(home: homes.home))
         guard let body = try? JSONEncoder.sorted.encode(route) else { return problem(500, "internal") }
         return HTTPAnswer(status: 200, headers: cors, body: String(decoding: body, as: UTF8.self))
     }
 
     /// Healthy ones first; among them those of the home region, then of this one.
-    private func edges(home: RegionID?) -> [Route.Edge] {
+    private func edges(home: RegionID?) -> [RouteReport.Edge] {
         let peers = cell.peers
         let nodes = cell.context.clientURLs.keys.sorted()
-        let ranked = nodes.map { node -> (rank: Int, edge: Route.Edge) in
+        let ranked = nodes.map { node -> (rank: Int, edge: RouteReport.Edge) in
             let figures = peers[node]
-            let healthy = node == cell.context.node ? cell.acceptsConnections : figures.map { $0.ready && !$0.draining } ?? false
+            let healthy = node == cell.context.node ? cell.isOpen : figures.map { $0.ready && !$0.draining } ?? false
             let rank = (healthy ? 0 : 4) + (node.region == home ? 0 : node.region == cell.context.region ? 1 : 2)
-            let edge = Route.Edge(
+            let edge = RouteReport.Edge(
                 region: node.region.name, url: cell.context.clientURLs[node] ?? "", healthy: healthy,
                 load: Double(figures?.sessions ?? 0) / Double(max(1, cell.context.limits.connectionsMax)))
             return (rank, edge)

@@ -1,0 +1,25 @@
+import LocalMesh
+import MeshCore
+import Testing
+
+/// A mesh of one node a region to which things are done; each test leaves it whole, so they take turns.
+@Suite("Faults", .serialized, .mesh(), .timeLimit(.minutes(2))) enum FaultyMesh {}
+
+/// The same with two nodes a region.
+@Suite("Faults, two nodes a region", .serialized, .mesh(nodes: 2), .timeLimit(.minutes(2))) enum FaultyPairs {}
+
+/// `GET /v1/rooms/{room}`, as far as tests need it.
+struct RoomPlace: Codable, Sendable {
+    var home: String?
+    var root: String?
+}
+
+extension MeshUnderTest {
+    func root(of room: String, seenFrom region: String = "eu-west") async throws -> LocalMesh.Node {
+        let place: RoomPlace = try await HTTP.json("\(try await node(region).operationsURL)/v1/rooms/\(room)")
+        guard let root = await nodes.first(where: { $0.node.description == place.root || $0.node.name == place.root }) else {
+            throw SystemTestError("\(room) is rooted at \(place.root ?? "no node")")
+        }
+        return root
+    }
+}
