@@ -6,10 +6,15 @@
 struct DeliveryWindow {
     /// Messages under way at once, at most; the open loop stops publishing there.
     static let capacity = 1 << 16
+    /// Of many connections every eighth has its latencies recorded: enough for percentiles, and the load process must not
+    /// become the bottleneck.
+    private static let sampling = 8
+    private static let sampledFrom = 64
 
     private let connections: Int
     private var received: [UInt64]
-    private var missing: [Int32]
+    /// How many connections have received exactly that many messages; the lowest of these numbers is `completed`.
+    private var connectionsAt: [Int32]
     private var sentAt: [UInt64]
     private(set) var published: UInt64 = 0
     private(set) var completed: UInt64 = 0
@@ -19,18 +24,18 @@ struct DeliveryWindow {
     init(connections: Int) {
         self.connections = connections
         received = [UInt64](repeating: 0, count: connections)
-        missing = [Int32](repeating: 0, count: Self.capacity)
+        connectionsAt = [Int32](repeating: 0, count: Self.capacity)
+        connectionsAt[0] = Int32(connections)
         sentAt = [UInt64](repeating: 0, count: Self.capacity)
     }
 
     var underWay: Int { Int(published - completed) }
-    var isFull: Bool { underWay >= Self.capacity }
+    /// One place fewer than there are slots: `completed` and `published` must not share one.
+    var isFull: Bool { underWay >= Self.capacity - 1 }
 
     /// - Parameter time: when the message was sent, or in an open loop should have been.
     mutating func publish(at time: UInt64) {
-        let slot = Int(published % UInt64(Self.capacity))
-        missing[slot] = Int32(connections)
-        sentAt[slot] = time
+        sentAt[Self.slot(published)] = time
         published += 1
     }
 
@@ -41,12 +46,19 @@ struct DeliveryWindow {
         guard end <= published else { return false }
         received[connection] = end
         deliveries += UInt64(count)
-        for message in first..<end {
-            let slot = Int(message % UInt64(Self.capacity))
-            latency.record(time > sentAt[slot] ? time - sentAt[slot] : 0)
-            missing[slot] -= 1
-            if missing[slot] == 0 { completed += 1 }
-        }
+        connectionsAt[Self.slot(first)] -= 1
+        connectionsAt[Self.slot(end)] += 1
+        while completed < published, connectionsAt[Self.slot(completed)] == 0 { completed += 1 }
+        if connections < Self.sampledFrom || connection % Self.sampling == 0 { record(first..<end, at: time) }
         return true
     }
+
+    private mutating func record(_ messages: Range<UInt64>, at time: UInt64) {
+        for message in messages {
+            let sent = sentAt[Self.slot(message)]
+            latency.record(time > sent ? time - sent : 0)
+        }
+    }
+
+    private static func slot(_ message: UInt64) -> Int { Int(message % UInt64(capacity)) }
 }

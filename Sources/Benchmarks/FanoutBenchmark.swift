@@ -59,7 +59,7 @@ public struct FanoutBenchmark {
         return FanoutReport(
             connections: options.connections, payloadBytes: options.payloadBytes, durability: "\(options.durability)",
             encoding: "\(options.encoding)", cells: options.cells, secondsPerRun: options.seconds,
-            serverProcessor: serverProcessor, loadProcessor: loadProcessor,
+            serverProcessor: contestants.contains { $0.process != nil } ? serverProcessor : nil, loadProcessor: loadProcessor,
             idleBytesPerConnection: Dictionary(uniqueKeysWithValues: contestants.compactMap { c in c.idleBytes.map { (c.name, $0) } }),
             runs: runs, ratios: ratios(of: runs))
     }

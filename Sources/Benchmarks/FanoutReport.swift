@@ -58,7 +58,8 @@ public struct FanoutReport: Codable, Sendable {
             lines.append("\(server): \(bytes) bytes of RSS per idle connection")
         }
         for ratio in ratios {
-            lines.append("relay / baseline, \(Self.pace(ratio.window, ratio.rate)): \(fixed(ratio.median, 2)) (median of \(ratio.rounds.count))")
+            let pace = Self.pace(ratio.window, ratio.rate)
+            lines.append("relay / baseline, \(pace): \(fixed(ratio.median, 2)) (median of \(ratio.rounds.count))")
         }
         return lines.joined(separator: "\n")
     }

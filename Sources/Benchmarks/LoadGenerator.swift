@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import NIOCore
 import Wire
 
 /// One thread, one epoll descriptor, many connections to one server: the first of them publishes, all of them receive.
@@ -28,6 +29,9 @@ final class LoadGenerator {
     private static let eventsMax = 512
     /// Without a delivery for this long, messages are lost.
     private static let stallNanoseconds: UInt64 = 5_000_000_000
+    /// After subscribing: quiet for this long means that the server has said what it had to say.
+    private static let settleQuietMs: CInt = 200
+    private static let settleNanosecondsMax: UInt64 = 5_000_000_000
 
     private let dialect: Dialect
     private let publishFrame: [UInt8]
@@ -36,6 +40,8 @@ final class LoadGenerator {
     private var counters: [DeliveryCounter] = []
     private var window = DeliveryWindow(connections: 0)
     private var receivedBytes: UInt64 = 0
+    /// Before traffic: what arrives is no delivery.
+    private var isSettling = false
     private var unsent: [UInt8] = []
     private var unsentFrom = 0
     private let inbox = UnsafeMutableRawPointer.allocate(byteCount: receiveBytes, alignment: 64)
@@ -64,22 +70,30 @@ final class LoadGenerator {
             counters.append(DeliveryCounter(unit: dialect.unit))
             guard case .relay(let encoding, _) = dialect.kind else { continue }
             let hello = try dialect.hello(token: try token(number), device: "device-\(number)")
-            _ = try LoadSocket.ask(descriptor, hello, id: 1, encoding: encoding)
+            try ask(number, hello, id: 1, encoding)
         }
     }
 
-    /// Subscribes every connection and hands the sockets to epoll.
+    /// Subscribes every connection, hands the sockets to epoll, and lets what else the server has to say pass by.
     func prepare() throws {
         for (index, descriptor) in descriptors.enumerated() {
-            if case .relay(let encoding, _) = dialect.kind {
-                _ = try LoadSocket.ask(descriptor, try dialect.subscribe(), id: 2, encoding: encoding)
-            }
+            if case .relay(let encoding, _) = dialect.kind { try ask(index, try dialect.subscribe(), id: 2, encoding) }
             _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
             var event = epoll_event()
             event.events = EPOLLIN.rawValue
             event.data.u64 = UInt64(index)
             epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
         }
+        isSettling = true
+        defer { isSettling = false }
+        let deadline = Machine.now() + Self.settleNanosecondsMax
+        while try poll(timeoutMs: Self.settleQuietMs) > 0, Machine.now() < deadline {}
+    }
+
+    /// Bytes behind the reply begin in the middle of what will be counted: the counter must have seen them.
+    private func ask(_ connection: Int, _ request: [UInt8], id: UInt32, _ encoding: FrameEncoding) throws {
+        let rest = try LoadSocket.ask(descriptors[connection], request, id: id, encoding: encoding)
+        _ = rest.withUnsafeReadableBytes { counters[connection].count($0) }
     }
 
     // MARK: - Traffic
@@ -151,10 +165,12 @@ final class LoadGenerator {
         }
     }
 
-    private func poll(timeoutMs: CInt) throws {
+    @discardableResult
+    private func poll(timeoutMs: CInt) throws -> Int {
         let count = epoll_wait(epoll, &events, CInt(Self.eventsMax), unsentFrom < unsent.count ? min(timeoutMs, 1) : timeoutMs)
-        guard count > 0 else { return }
+        guard count > 0 else { return 0 }
         for index in 0..<Int(count) { try receive(Int(events[index].data.u64)) }
+        return Int(count)
     }
 
     private func receive(_ connection: Int) throws {
@@ -165,7 +181,7 @@ final class LoadGenerator {
         let deliveries = counters[connection].count(UnsafeRawBufferPointer(start: inbox, count: received))
         guard !counters[connection].isBroken else { throw BenchmarkError.connectionsLost(1) }
         for _ in 0..<counters[connection].takePings() { try LoadSocket.sendAll(descriptors[connection], Dialect.pong()) }
-        guard deliveries > 0 else { return }
+        guard deliveries > 0, !isSettling else { return }
         guard window.deliver(deliveries, to: connection, at: Machine.now()) else {
             throw BenchmarkError.protocolFailed("more deliveries than messages")
         }

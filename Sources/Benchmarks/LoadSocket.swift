@@ -7,6 +7,7 @@ enum LoadSocket {
     /// Connections that one source address carries; the ephemeral ports of one address are some 28,000.
     private static let perSource = 10_000
     private static let headBytesMax = 16 << 10
+    private static let messageBytesMax = 4 << 20
 
     /// Connects from 127.0.0.1, .2, ... and upgrades.
     static func open(host: String, port: Int, number: Int, dialect: Dialect) throws -> CInt {
@@ -22,20 +23,19 @@ enum LoadSocket {
         }
     }
 
-    /// Sends a request and returns the first frame with its id, or with an error.
-    static func ask(_ descriptor: CInt, _ request: [UInt8], id: UInt32, encoding: FrameEncoding) throws -> RelayServerFrame {
+    /// Sends a request and waits for the reply with its id; an error is thrown. Returns the bytes behind the reply.
+    static func ask(_ descriptor: CInt, _ request: [UInt8], id: UInt32, encoding: FrameEncoding) throws -> ByteBuffer {
         try sendAll(descriptor, request)
-        var parser = WebSocketParser(role: .client, messageBytesMax: 4 << 20)
+        var parser = WebSocketParser(role: .client, messageBytesMax: messageBytesMax)
         var inbox = ByteBuffer()
         while true {
             try receive(descriptor, into: &inbox)
             while let event = parser.next(&inbox) {
-                guard case .text(let payload) = event else {
-                    if case .binary(let payload) = event, let frame = try reply(payload, id, encoding) { return frame }
-                    if case .ping = event { continue }
-                    throw BenchmarkError.protocolFailed("\(event)")
+                switch event {
+                case .text(let payload), .binary(let payload): if try isReply(payload, id, encoding) { return inbox }
+                case .ping, .pong: break
+                case .close, .violation: throw BenchmarkError.protocolFailed("\(event)")
                 }
-                if let frame = try reply(payload, id, encoding) { return frame }
             }
         }
     }
@@ -50,16 +50,15 @@ enum LoadSocket {
         }
     }
 
-    private static func reply(_ payload: ByteBuffer, _ id: UInt32, _ encoding: FrameEncoding) throws -> RelayServerFrame? {
-        let frames = try ServerFrameDecoder.decode(payload, encoding: encoding, frameBytesMax: 4 << 20)
-        for frame in frames {
+    private static func isReply(_ payload: ByteBuffer, _ id: UInt32, _ encoding: FrameEncoding) throws -> Bool {
+        for frame in try ServerFrameDecoder.decode(payload, encoding: encoding, frameBytesMax: messageBytesMax) {
             switch frame.frame {
             case .error(let error): throw BenchmarkError.protocolFailed("\(error.code) \(error.message)")
             case .goodbye(let goodbye): throw BenchmarkError.protocolFailed("goodbye \(goodbye.code) \(goodbye.reason)")
-            default: if frame.id == id { return frame }
+            default: if frame.id == id { return true }
             }
         }
-        return nil
+        return false
     }
 
     private static func connect(_ descriptor: CInt, host: String, port: Int, source: Int) throws {

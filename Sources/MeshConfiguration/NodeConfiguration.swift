@@ -125,7 +125,7 @@ public struct RelayLimits: Hashable, Sendable {
     public var outboxBytesMax = 4 << 20
     /// Bytes that wait for one link; past it the link is closed and comes back.
     public var linkQueueBytesMax = 32 << 20
-    public var meshFrameBytesMax = 4 << 20
+    public var meshFrameBytesMax = 16 << 20
     public var publishQueuePerRoomMax = 4_096
     public var publishBytesPerRoomMax = 16 << 20
     public var tailMessagesMax = 256

@@ -15,6 +15,11 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         var lostAt: Instant?
     }
 
+    private struct SessionReference: Hashable, Sendable {
+        var node: NodeID
+        var session: UInt64
+    }
+
     public enum Outcome: Hashable, Sendable {
         case applied
         /// Older than what is known.
@@ -24,7 +29,8 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     }
 
     private var owners: [NodeID: Owner] = [:]
-    private var byUser: [String: [NodeID: Set<UInt64>]] = [:]
+    /// Where a user's sessions are to be found; few for each, so a list is smaller than a table and as fast.
+    private var byUser: [String: [SessionReference]] = [:]
     private var published: [String: Member] = [:]
     private var dirty: Set<String> = []
 
@@ -113,6 +119,8 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         }
     }
 
+    public var sources: Set<Source> { Set(owners.values.map(\.source)) }
+
     /// Forgets what was heard from `source`, without telling anybody: it is heard elsewhere.
     public mutating func drop(_ source: Source) {
         for (node, owner) in owners where owner.source == source { forget(node) }
@@ -172,7 +180,7 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     }
 
     private func entries(of user: String) -> [MemberEntry] {
-        (byUser[user] ?? [:]).flatMap { node, sessions in sessions.compactMap { owners[node]?.entries[$0] } }
+        (byUser[user] ?? []).compactMap { owners[$0.node]?.entries[$0.session] }
     }
 
     private mutating func forget(_ node: NodeID) {
@@ -181,14 +189,13 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     }
 
     private mutating func index(_ entry: MemberEntry, _ node: NodeID) {
-        byUser[entry.user, default: [:]][node, default: []].insert(entry.session)
+        byUser[entry.user, default: []].append(SessionReference(node: node, session: entry.session))
         dirty.insert(entry.user)
     }
 
     private mutating func unindex(_ entry: MemberEntry, _ node: NodeID, _ session: UInt64) {
-        byUser[entry.user]?[node]?.remove(session)
-        if byUser[entry.user]?[node]?.isEmpty == true { byUser[entry.user]?[node] = nil }
-        if byUser[entry.user]?.isEmpty == true { byUser[entry.user] = nil }
         dirty.insert(entry.user)
+        byUser[entry.user]?.removeAll { $0 == SessionReference(node: node, session: session) }
+        if byUser[entry.user]?.isEmpty == true { byUser[entry.user] = nil }
     }
 }

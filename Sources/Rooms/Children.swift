@@ -42,15 +42,17 @@ public struct Children<Child: Hashable & Sendable>: Sendable {
     /// Its link is gone. True if it was there.
     public mutating func lost(_ child: Child) -> Bool { states.removeValue(forKey: child) != nil }
 
-    /// The children whose join may be answered now that this level covers `covered`; they are live from here on.
-    public mutating func answerable(_ covers: (Interest) -> Bool) -> [(child: Child, generation: UInt64, interest: Interest)] {
-        var answers: [(child: Child, generation: UInt64, interest: Interest)] = []
-        for (child, state) in states where !state.isLive && covers(state.interest) {
-            states[child]?.isLive = true
-            states[child]?.served = nil
-            answers.append((child, state.generation, state.interest))
-        }
-        return answers
+    /// The joins that wait for their answer.
+    public var unanswered: [(child: Child, generation: UInt64, interest: Interest)] {
+        states.compactMap { child, state in state.isLive ? nil : (child, state.generation, state.interest) }
+    }
+
+    /// The join of this generation is being answered: the child is live from here on. False if it is not the one that waits.
+    public mutating func answered(_ child: Child, generation: UInt64) -> Bool {
+        guard let state = states[child], state.generation == generation, !state.isLive else { return false }
+        states[child]?.isLive = true
+        states[child]?.served = nil
+        return true
     }
 
     /// Calls `body` for each child that is served with `bit`, with the generation that its frames carry.

@@ -17,22 +17,27 @@ public struct RootLog<Entry: Sendable>: Sendable {
     /// The highest position handed out, as far as this root knows. `.zero` while nothing is known.
     public private(set) var head: Position = .zero
     public private(set) var lastAt: WallMilliseconds = 0
-    private var waiting: Deque<Entry> = []
+    private var waiting: Deque<(entry: Entry, bytes: Int)> = []
     private var inFlight: [Entry] = []
     private var waitingSince: Instant?
     /// The tries of one batch are numbered, so that an answer to an older one is not taken for the newer.
     private var attempt: UInt64 = 0
     private let batchMax: Int
+    private let batchBytesMax: Int
 
-    public init(batchMax: Int = 256) { self.batchMax = batchMax }
+    /// A batch ends at either bound; a single entry above the second one goes alone.
+    public init(batchMax: Int = 256, batchBytesMax: Int = 1 << 20) {
+        self.batchMax = batchMax
+        self.batchBytesMax = batchBytesMax
+    }
 
     public var isIdle: Bool { waiting.isEmpty && inFlight.isEmpty }
     public var queued: Int { waiting.count + inFlight.count }
     public var currentAttempt: UInt64 { attempt }
 
-    public mutating func enqueue(_ entry: Entry, now: Instant) {
+    public mutating func enqueue(_ entry: Entry, bytes: Int, now: Instant) {
         if isIdle { waitingSince = now }
-        waiting.append(entry)
+        waiting.append((entry, bytes))
     }
 
     /// What to do next, if anything. Call after every event.
@@ -43,17 +48,24 @@ public struct RootLog<Entry: Sendable>: Sendable {
             return startOpening()
         case .open:
             guard !isIdle else { return nil }
-            if inFlight.isEmpty {
-                let count = min(batchMax, waiting.count)
-                inFlight = Array(waiting.prefix(count))
-                waiting.removeFirst(count)
-            }
+            if inFlight.isEmpty { inFlight = takeBatch() }
             state = .appending
             attempt += 1
             return .append(inFlight)
         case .opening, .appending:
             return nil
         }
+    }
+
+    private mutating func takeBatch() -> [Entry] {
+        var batch: [Entry] = []
+        var bytes = 0
+        while batch.count < batchMax, let next = waiting.first, batch.isEmpty || bytes + next.bytes <= batchBytesMax {
+            waiting.removeFirst()
+            batch.append(next.entry)
+            bytes += next.bytes
+        }
+        return batch
     }
 
     /// Somebody needs the head although nothing is to be appended.
@@ -103,7 +115,7 @@ public struct RootLog<Entry: Sendable>: Sendable {
     }
 
     public mutating func giveUpAll() -> [Entry] {
-        let lost = inFlight + Array(waiting)
+        let lost = inFlight + waiting.map(\.entry)
         inFlight = []
         waiting.removeAll()
         waitingSince = nil

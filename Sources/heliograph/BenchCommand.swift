@@ -118,6 +118,7 @@ struct BenchServerCommand: AsyncParsableCommand {
     func run() async throws {
         switch server {
         case "baseline": try await BenchmarkServerProcess.run(BroadcastBaseline(), processor: processor)
+        case "relay": try await BenchmarkServerProcess.run(try BenchRelay(cells: cells), processor: processor)
         default: throw ValidationError("no such server: \(server)")
         }
     }

@@ -55,6 +55,31 @@ import Wire
         #expect(!isKnown, "nobody gets what was never sent")
     }
 
+    @Test func theRingOfMessagesGoesRound() {
+        var window = DeliveryWindow(connections: 2)
+        for round in 0..<3 {
+            while !window.isFull { window.publish(at: UInt64(round)) }
+            let count = window.underWay
+            #expect(count == DeliveryWindow.capacity - 1)
+            for connection in 0..<2 {
+                #expect(window.underWay == count)
+                let isKnown = window.deliver(count, to: connection, at: 5)
+                #expect(isKnown)
+            }
+            #expect(window.underWay == 0)
+        }
+        #expect(window.completed == window.published)
+    }
+
+    @Test func ofManyConnectionsSomeAreSampled() {
+        var window = DeliveryWindow(connections: 640)
+        window.publish(at: 1)
+        for connection in 0..<640 { _ = window.deliver(1, to: connection, at: 2) }
+        #expect(window.deliveries == 640)
+        #expect(window.underWay == 0)
+        #expect(window.latency.count == 80)
+    }
+
     @Test func aWindowKeepsItsSizeAndARateItsTimes() {
         var windowed = Schedule(pace: .window(2), start: 0)
         let due = [windowed.next(underWay: 1, now: 7), windowed.next(underWay: 2, now: 7)]

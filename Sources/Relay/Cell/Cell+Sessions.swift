@@ -1,4 +1,5 @@
 import Logging
+import MeshConfiguration
 import MeshCore
 import NIOCore
 import Session
@@ -7,6 +8,8 @@ import Transport
 import Wire
 
 extension Cell: ClientFront {
+    var acceptsConnections: Bool { isOpen && sessions.count < context.limits.connectionsMax / ports.count }
+
     func connected(_ connection: ClientConnection) {
         let session = ClientSession(cell: self, connection: connection, number: nextSession())
         sessions[session.number] = session

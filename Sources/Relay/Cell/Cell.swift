@@ -36,7 +36,8 @@ final class Cell {
     var drops = DropLedger()
     var figures = CellFigures()
     var storeKeeper = StoreKeeper()
-    var acceptsConnections = false
+    /// Whether the node takes sessions at all: not before it is ready, and not while it stops.
+    var isOpen = false
     /// False until the node has heard from its peers how far the store's epochs have come.
     var maySpeakToStore = false
     /// Rooms with something to do at a later time.
@@ -60,7 +61,7 @@ final class Cell {
     private var inbox: [CellMessage] = []
     private var outToCells: [[CellMessage]] = []
     private var outToNodes: [NodeID: ByteBuffer] = [:]
-    private var places: [String: Topology.Parent] = [:]
+    private var places: [String: Uplink<NodeID>.Place] = [:]
     private var lastGeneration: UInt64 = 0
     private var lastVersion: UInt64 = 0
     private var lastSession: UInt64
@@ -296,10 +297,11 @@ final class Cell {
     /// Bounded: places of rooms that nobody here is in are remembered for publishers, and forgotten all at once.
     private static let placesMax = 20_000
 
-    func place(of room: String) -> Topology.Parent {
+    private func place(of room: String) -> Uplink<NodeID>.Place {
+        if let hub = hubs[room] { return hub.place }
         if let place = places[room] { return place }
         if places.count >= Self.placesMax { places.removeAll(keepingCapacity: true) }
-        let place = topology.parent(of: context.node, for: room)
+        let place = Uplink<NodeID>.Place(topology.parent(of: context.node, for: room))
         places[room] = place
         return place
     }
@@ -320,9 +322,9 @@ final class Cell {
 
     private func route(_ room: String, _ request: RootRequest) {
         switch place(of: room) {
-        case .none:
+        case .root:
             hub(room).root?.serve(request)
-        case .node(let next):
+        case .under(let next):
             guard request.hops < Self.hopsMax, isLinked(to: next) else {
                 drops.count(.noRoute)
                 return answer(request, .refused(Refusal(.unreachable, "no way to the room's home now", retryAfterMs: 1000)))
@@ -360,7 +362,7 @@ final class Cell {
     // MARK: Drain
 
     private func drain(_ notice: DrainNotice) {
-        acceptsConnections = false
+        isOpen = false
         var plan = DrainPlan(windowMs: notice.windowMs, seed: notice.seed &+ UInt64(index))
         for session in Array(sessions.values) { session.drain(edges: notice.edges, afterMs: plan.nextAfterMs()) }
     }

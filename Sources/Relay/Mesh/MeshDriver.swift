@@ -34,6 +34,8 @@ final class MeshDriver: MeshLinksDelegate {
     /// Frames of a kind that this version does not know.
     private(set) var unknownFrames: UInt64 = 0
 
+    /// How long a mate that the roster lists may take to link after this node has started: it may be starting too.
+    private static let startPatience = TimeSpan.seconds(4)
     static let beat = TimeAmount.milliseconds(250)
 
     init(context: NodeContext, loop: any EventLoop, ports: [CellPort], store: any RegionStore, topology: Topology) {
@@ -73,7 +75,8 @@ final class MeshDriver: MeshLinksDelegate {
 
     func start() -> EventLoopFuture<Void> {
         links.start().assumeIsolated().map { [self] in
-            for mate in seeds[context.region] ?? [] where mate != context.node { keeper.unlinked(mate, now: Clock.now()) }
+            let patience = Clock.now() + Self.startPatience
+            for mate in seeds[context.region] ?? [] where mate != context.node { keeper.unlinked(mate, now: patience) }
             updatePeers()
             let bound = NIOLoopBound(self, eventLoop: loop)
             loop.scheduleRepeatedTask(initialDelay: Self.beat, delay: Self.beat) { task in

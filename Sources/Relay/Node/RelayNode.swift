@@ -69,6 +69,20 @@ public final class RelayNode: Service {
         return operations
     }
 
+    /// The port that clients are accepted on, once they are. Throws if the task is cancelled first.
+    public func clientPort() async throws -> Int {
+        while true {
+            if let port = running.withLock({ $0 })?.clientPort { return port }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// `send` calls to clients since the start, and their bytes.
+    public func sent() async -> (sends: UInt64, bytes: UInt64) {
+        let reports = await running.withLock { $0 }?.reports() ?? []
+        return reports.reduce((0, 0)) { ($0.0 + $1.sends, $0.1 + $1.sentBytes) }
+    }
+
     // MARK: Start
 
     private func start() async throws {

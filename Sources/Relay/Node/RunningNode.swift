@@ -131,7 +131,7 @@ struct RunningNode: Sendable {
         for port in ports {
             fronts.append(
                 try await port.loop.submit {
-                    port.cell.value.acceptsConnections = true
+                    port.cell.value.isOpen = true
                     return NIOLoopBound<any ClientFront>(port.cell.value, eventLoop: port.loop)
                 }.get())
         }
@@ -144,6 +144,9 @@ struct RunningNode: Sendable {
             throw NodeError.cannotListen("\(address) (clients)", error)
         }
     }
+
+    /// Nil before the node is ready.
+    var clientPort: Int? { listener.listener.withLock { $0?.port } }
 
     // MARK: Asking
 

@@ -70,7 +70,7 @@ struct ClientHTTP {
         let nodes = cell.context.clientURLs.keys.sorted()
         let ranked = nodes.map { node -> (rank: Int, edge: RouteReport.Edge) in
             let figures = peers[node]
-            let healthy = node == cell.context.node ? cell.acceptsConnections : figures.map { $0.ready && !$0.draining } ?? false
+            let healthy = node == cell.context.node ? cell.isOpen : figures.map { $0.ready && !$0.draining } ?? false
             let rank = (healthy ? 0 : 4) + (node.region == home ? 0 : node.region == cell.context.region ? 1 : 2)
             let edge = RouteReport.Edge(
                 region: node.region.name, url: cell.context.clientURLs[node] ?? "", healthy: healthy,

@@ -80,8 +80,10 @@ extension ClientSession {
             throw RequestFault(code: .resourceExhausted, message: "a session may be in that many rooms only", drop: .invalidRequest)
         }
         subscriptions[ask.room] = Subscription(interest: interest, isLive: old?.isLive ?? false)
+        // Announced before the join, so that the members with which it is answered include her.
+        if old == nil { present(in: ask.room) }
         leaf.add(interest)
-        if let old { leaf.remove(old.interest) } else { present(in: ask.room) }
+        if let old { leaf.remove(old.interest) }
         leaf.whenCovered(interest) { [weak self] reached in self?.subscribed(leaf, interest, id: id, reached: reached) }
     }
 

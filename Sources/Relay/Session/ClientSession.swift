@@ -47,6 +47,8 @@ final class ClientSession: ClientConnectionDelegate {
     private var saidGoodbye = false
 
     static let heldFramesMax = 1_000
+    /// A WebSocket message may carry several frames; all of it is at most as large as this many of the largest.
+    private static let framesPerMessage = 4
 
     init(cell: Cell, connection: ClientConnection, number: UInt64) {
         self.cell = cell
@@ -170,7 +172,7 @@ final class ClientSession: ClientConnectionDelegate {
         device = opening.device
         status = opening.status
         clock.started(heartbeat: opening.heartbeat, now: Clock.now())
-        connection.limitFrames(to: cell.context.limits.maxFrameBytes)
+        connection.limitMessages(to: Self.framesPerMessage * cell.context.limits.maxFrameBytes)
         cell.figures.hellos += 1
         reply(id, .welcome(welcome(opening)))
         present(in: NameRules.inbox(of: grants.user))
@@ -273,7 +275,8 @@ final class ClientSession: ClientConnectionDelegate {
             connection.ping()
             clock.spoke(now: now)
         case .close(let code):
-            goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
+            return goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
         }
+        if let grants, grants.expiresAt * 1000 <= Clock.wall() { goodbye(.tokenExpired, "the token has expired") }
     }
 }

@@ -21,6 +21,8 @@ final class HubRoom {
     private(set) var presence = PresenceTable<ChildID>()
     private var announcements: [OwnerUpdate] = []
     private var mirror = MemberMirror()
+    /// As the parent last answered, for those who did not ask to be told about members.
+    private var countAtJoin = 0
     private(set) var typing = TypingTable()
     private var isQueued = false
     private var isFetching = false
@@ -29,10 +31,16 @@ final class HubRoom {
     init(name: String, cell: Cell) {
         self.name = name
         self.cell = cell
-        feed = OrderedFeed(heldMax: cell.context.limits.tailMessagesMax)
+        feed = Self.makeFeed(cell)
+    }
+
+    /// A feed that nobody below follows is forgotten: whoever comes next starts at the head of that moment.
+    private static func makeFeed(_ cell: Cell) -> OrderedFeed<RoomMessage> {
+        OrderedFeed(heldMax: cell.context.limits.tailMessagesMax)
     }
 
     var parent: NodeID? { uplink.parent }
+    var place: Uplink<NodeID>.Place { uplink.place }
     private var local: ChildID { .cell(cell.index) }
 
     /// Nothing waits for a time to pass.
@@ -49,15 +57,13 @@ final class HubRoom {
 
     /// Computes the parent anew. `relinked`: the link to it came up again, so everything is announced and asked for again.
     func place(relinked: Bool) {
-        let place: Uplink<NodeID>.Place =
-            switch cell.place(of: name) {
-            case .none: .root
-            case .node(let parent): .under(parent)
-            case .unknown: .unknown
-            }
-        guard place != uplink.place || relinked else { return }
+        let place = Uplink<NodeID>.Place(cell.topology.parent(of: cell.context.node, for: name))
         if place != .root { stepDown() }
-        announceAll()
+        root?.topologyChanged()
+        letGoOfForeignChildren()
+        guard place != uplink.place || relinked else { return }
+        // Before the join, so that the members with which it is answered include those below.
+        if case .under(let parent) = place { announceAll(to: parent) }
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
         if place == .root, root == nil {
@@ -74,6 +80,16 @@ final class HubRoom {
         root = nil
     }
 
+    /// Nodes that hang elsewhere under the newest topology. What they announced is heard there; a root waits for that before it shows
+    /// anybody as gone.
+    private func letGoOfForeignChildren() {
+        for child in presence.sources.union(children.all) {
+            guard case .node(let node) = child, cell.topology.parent(of: node, for: name) != .node(cell.context.node) else { continue }
+            _ = children.lost(child)
+            if root == nil { presence.drop(child) } else { presence.lost(child, now: Clock.now()) }
+        }
+    }
+
     private func perform(_ action: Uplink<NodeID>.Action) {
         switch action {
         case .join(let parent, let generation, let interest):
@@ -84,8 +100,11 @@ final class HubRoom {
         }
     }
 
+    func used() { usedAt = Clock.now() }
+
     private func updateInterest() {
-        usedAt = Clock.now()
+        used()
+        if feed.head != nil, !children.interest.contains(.messages) { feed = Self.makeFeed(cell) }
         if let action = uplink.want(children.interest, now: usedAt, nextGeneration: cell.nextGeneration) { perform(action) }
     }
 
@@ -141,10 +160,11 @@ final class HubRoom {
 
     /// Answers every join that can be answered now. Presence is published first, so that the list and the diffs that follow fit.
     func answerChildren() {
-        let answers = children.answerable(covers)
-        guard !answers.isEmpty else { return }
-        if answers.contains(where: { $0.interest.contains(.presence) }) { root?.publishPresence() }
-        for answer in answers { tell(answer.child, .joined(state(answer.generation, answer.interest))) }
+        // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
+        for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
+            if join.interest.contains(.presence) { root?.publishPresence() }
+            tell(join.child, .joined(state(join.generation, join.interest)))
+        }
     }
 
     /// Lists longer than this are cut: the client pages through `members`.
@@ -152,7 +172,7 @@ final class HubRoom {
 
     private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
         var state = RoomState(generation: generation, head: root?.head ?? feed.head ?? .zero)
-        state.count = root == nil ? mirror.count : presence.count
+        state.count = root == nil ? (uplink.covers(.presence) ? mirror.count : countAtJoin) : presence.count
         if interest.contains(.presence) {
             let members = root == nil ? mirror.all : presence.members
             state.members = Array(members.prefix(Self.membersInJoinMax))
@@ -175,7 +195,7 @@ final class HubRoom {
             tellAll(.presence) { .members(generation: $0, diff) }
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
-        case .presenceAsked: announceAll()
+        case .presenceAsked: announceAll(to: parent)
         case .delivery, .members, .typing: cell.drops.count(.staleGeneration)
         }
         wake()
@@ -185,6 +205,7 @@ final class HubRoom {
 
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
+        countAtJoin = state.count
         if uplink.covers(.messages), let hole = feed.joined(head: state.head) { fetch(hole) }
         if uplink.covers(.presence) {
             let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
@@ -218,10 +239,13 @@ final class HubRoom {
         forward(onward)
     }
 
+    /// A delivery is cut at this size, so that it fits into a frame of a link.
+    private static let deliveryBytesGoal = 1 << 20
+
     /// One copy to each child that wants messages.
     func forward(_ delivery: Delivery) {
         guard delivery.gap != nil || !delivery.messages.isEmpty else { return }
-        tellAll(.messages) { .delivery(generation: $0, delivery) }
+        for part in delivery.parts(bytesGoal: Self.deliveryBytesGoal) { tellAll(.messages) { .delivery(generation: $0, part) } }
     }
 
     private static let fetchPage = 500
@@ -277,7 +301,7 @@ final class HubRoom {
     }
 
     private func applied(_ update: OwnerUpdate) {
-        usedAt = Clock.now()
+        used()
         if let root {
             root.presenceChanged(by: update)
         } else {
@@ -290,10 +314,17 @@ final class HubRoom {
         for update in presence.expire(now: now, grace: cell.context.timings.presenceGrace) { applied(update) }
     }
 
-    private func announceAll() {
+    private func announceAll(to parent: NodeID) {
         takeOwnedChanges()
         announcements = presence.snapshots()
-        if !announcements.isEmpty { queue() }
+        sendAnnouncements(to: parent)
+    }
+
+    private func sendAnnouncements(to parent: NodeID) {
+        let updates = announcements
+        announcements = []
+        guard !updates.isEmpty, cell.isLinked(to: parent) else { return }
+        cell.send(TreeCodec.frame(name, .announce(updates)), to: parent)
     }
 
     private func takeOwnedChanges() {
@@ -309,14 +340,11 @@ final class HubRoom {
 
     /// At the end of a tick: everything that changed below goes up as one announcement.
     func flush() {
-        isQueued = false
         takeOwnedChanges()
+        isQueued = false
         wake()
-        guard !announcements.isEmpty else { return }
-        let updates = announcements
-        announcements = []
-        guard root == nil, let parent = uplink.parent, cell.isLinked(to: parent) else { return }
-        cell.send(TreeCodec.frame(name, .announce(updates)), to: parent)
+        guard root == nil, let parent = uplink.parent else { return announcements.removeAll() }
+        sendAnnouncements(to: parent)
     }
 
     func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)]) {
@@ -364,6 +392,16 @@ final class HubRoom {
         case .cell(let index): cell.post(.downToLeaf(room: name, down), to: index)
         case .node(let node): cell.send(TreeCodec.frame(name, down), to: node)
         case .store: break
+        }
+    }
+}
+
+extension Uplink<NodeID>.Place {
+    init(_ parent: Topology.Parent) {
+        switch parent {
+        case .none: self = .root
+        case .node(let node): self = .under(node)
+        case .unknown: self = .unknown
         }
     }
 }

@@ -29,6 +29,8 @@ final class LeafRoom {
     private var waiting: [Waiting] = []
 
     private(set) var head: Position = .zero
+    /// As the hub last answered, for those who did not ask to be told about members.
+    private var countAtJoin = 0
     private var mirror = MemberMirror()
     private var typing = TypingTable()
 
@@ -136,7 +138,7 @@ final class LeafRoom {
     }
 
     var members: [Member] { mirror.all }
-    var memberCount: Int { mirror.count }
+    var memberCount: Int { uplink.covers(.presence) ? mirror.count : countAtJoin }
     var typingUsers: [String] { typing.users }
     func userState() -> (member: Member?, lastSeen: WallMilliseconds) {
         (NameRules.owner(ofInbox: name).flatMap { mirror.member($0) }, mirror.lastSeen)
@@ -169,6 +171,7 @@ final class LeafRoom {
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         head = max(head, state.head)
+        countAtJoin = state.count
         if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()

@@ -15,6 +15,7 @@ final class RootRole {
     private var log = RootLog<PendingAppend>()
     private var order = PublisherOrder<PublisherStream>()
     private var queuedBytes = 0
+    private var openedFence: Fence?
     private var publishedAt = Instant.zero
 
     /// What the store is told at the next presence tick.
@@ -38,6 +39,7 @@ final class RootRole {
     init(hub: HubRoom) {
         self.hub = hub
         cell = hub.cell
+        mirror.all = !hub.presence.isEmpty
         load()
     }
 
@@ -71,7 +73,9 @@ final class RootRole {
         isLoaded = true
         if case .success((let members, let stored)) = result {
             seen = max(seen ?? 0, stored ?? 0)
-            hub.preload(members.map { ($0.key.owner, MemberEntry($0)) })
+            // An earlier run of this node is certainly over.
+            let others = members.filter { $0.key.owner.node != cell.context.node }
+            hub.preload(others.map { ($0.key.owner, MemberEntry($0)) })
         }
         hub.answerChildren()
     }
@@ -94,6 +98,7 @@ final class RootRole {
     // MARK: Requests
 
     func serve(_ request: RootRequest) {
+        hub.used()
         defer { hub.wake() }
         switch request.ask {
         case .publish(let ask): publish(ask, request)
@@ -140,7 +145,7 @@ final class RootRole {
             return cell.answer(entry.request, .refused(Refusal(.outOfSequence, "an earlier publish is missing")))
         }
         queuedBytes += entry.ask.body.readableBytes
-        log.enqueue(entry, now: Clock.now())
+        log.enqueue(entry, bytes: entry.ask.body.readableBytes, now: Clock.now())
         pump()
     }
 
@@ -164,11 +169,21 @@ final class RootRole {
             return
         }
         let epoch = max(identity.epoch, cell.topology.view.epoch)
+        openedFence = fence
         let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
         store.open(room, request).assumeIsolated().whenComplete { self.opened($0, attempt) }
     }
 
     private var fence: Fence { cell.topology.fence(for: cell.context.region) }
+
+    /// The log has to be opened under the new fence before the next append.
+    func topologyChanged() {
+        guard fence != openedFence else { return }
+        openedFence = fence
+        log.invalidate()
+        pump()
+        hub.answerChildren()
+    }
 
     private func opened(_ result: Result<OpenedLog, any Error>, _ attempt: UInt64) {
         switch result {
@@ -251,7 +266,9 @@ final class RootRole {
     private func failed(_ error: any Error, _ attempt: UInt64) {
         log.failed(attempt: attempt)
         switch error as? StoreError {
-        case .fenced:
+        case .fenced(let standing):
+            // A lower one is our own from before the roster changed: the log is opened anew.
+            guard standing > fence else { return pump() }
             cell.drops.count(.fenced)
             refuse(log.giveUpAll(), Refusal(.notRoot, "the room was opened by a newer root"))
         case .notOpen:

@@ -42,6 +42,24 @@ struct Delivery: Sendable {
 
     var gap: Gap?
     var messages: [RoomMessage] = []
+
+    /// The same in pieces of at most about `bytesGoal`, in order; almost always one.
+    func parts(bytesGoal: Int) -> [Delivery] {
+        guard messages.reduce(0, { $0 + $1.body.readableBytes }) > bytesGoal else { return [self] }
+        var parts: [Delivery] = []
+        var part = Delivery(gap: gap)
+        var bytes = 0
+        for message in messages {
+            if bytes > 0, bytes + message.body.readableBytes > bytesGoal {
+                parts.append(part)
+                part = Delivery()
+                bytes = 0
+            }
+            part.messages.append(message)
+            bytes += message.body.readableBytes
+        }
+        return parts + [part]
+    }
 }
 
 /// The state of a room with which a join is answered.

@@ -80,8 +80,8 @@ public final class ClientConnection: ChannelInboundHandler {
         parser = WebSocketParser(role: .server, messageBytesMax: helloBytesMax)
     }
 
-    /// After hello frames are smaller.
-    public func limitFrames(to bytes: Int) { parser.messageBytesMax = bytes }
+    /// After hello messages are smaller.
+    public func limitMessages(to bytes: Int) { parser.messageBytesMax = bytes }
 
     public var isOpen: Bool { descriptor >= 0 && !isClosing }
     /// Bytes that wait for the peer in this process.

@@ -1,0 +1,58 @@
+import Benchmarks
+import Foundation
+import LocalMesh
+import Logging
+import MeshConfiguration
+import MeshCore
+import Relay
+
+/// The relay that `bench` measures: one node, one region, the embedded store, free ports on loopback.
+struct BenchRelay: BenchmarkServer {
+    private let relay: RelayNode
+    private let secret: TokenSecret
+
+    init(cells: Int) throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("heliograph-bench-\(getpid())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let file = folder.appendingPathComponent("token.secret").path
+        var generator = SystemRandomNumberGenerator()
+        let text = (0..<4).map { _ in String(UInt64.random(in: .min ... .max, using: &generator), radix: 16) }.joined()
+        let padded = text + String(repeating: "0", count: TokenSecret.bytesLeast)
+        try Data(padded.utf8).write(to: URL(fileURLWithPath: file))
+        secret = try TokenSecret(file: file)
+        relay = RelayNode(configuration: Self.configuration(cells: cells, secretFile: file), logger: Logger(label: "heliograph"))
+    }
+
+    private static func configuration(cells: Int, secretFile: String) -> NodeConfiguration {
+        let region = RegionID("bench")
+        let node = NodeID(region: region, name: "bench-0")
+        let free = HostPort(host: "127.0.0.1", port: 0)
+        let addresses = NodeAddresses(client: free, operations: free, mesh: free)
+        let mesh = MeshDescription(
+            name: "bench", regions: [RegionDescription(region: region, nodes: [SeedNode(node: node, addresses: addresses)])],
+            placements: ["default": [region]], tokenSecretFile: secretFile)
+        return NodeConfiguration(mesh: mesh, node: node, addresses: addresses, store: .embedded, cells: cells)
+    }
+
+    /// The relay runs until the process ends.
+    func start() async throws -> Int {
+        bootstrapLogging(LoggingConfiguration(level: "error"))
+        let running = Task { try await relay.run() }
+        Task {
+            if case .failure(let error) = await running.result {
+                FileHandle.standardError.write(Data("the relay cannot run: \(error)\n".utf8))
+                exit(1)
+            }
+        }
+        return try await relay.clientPort()
+    }
+
+    func token(user: String) async throws -> String {
+        try await DevelopmentToken(user: user).signed(with: secret)
+    }
+
+    func counters() async -> BenchmarkCounters {
+        let sent = await relay.sent()
+        return BenchmarkCounters(sends: sent.sends, bytes: sent.bytes)
+    }
+}
