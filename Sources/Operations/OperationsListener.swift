@@ -48,7 +48,9 @@ public struct OperationsListener: Sendable {
         let application = application { channel in
             announce.yield(channel.localAddress?.port ?? 0)
         }
-        let task = Task {
+        // Detached: a task that inherits the process's graceful shutdown would end the listener at its first moment, and a draining node
+        // has to go on saying that it drains.
+        let task = Task.detached {
             defer { announce.finish() }
             try await application.run()
         }

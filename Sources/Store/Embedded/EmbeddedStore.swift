@@ -31,17 +31,23 @@ public final class EmbeddedStore: RegionStore {
         return loop.makeSucceededVoidFuture()
     }
 
+    /// Answers in a later turn of the loop, never inside the call: as with Redis, an owner is not called back while it is still changing
+    /// the state from which it asked.
     private func answer<Answer: Sendable>(
         _ body: (inout EmbeddedTables) throws(StoreError) -> Answer
     ) -> EventLoopFuture<Answer> {
         figures.commands += 1
+        let result: Result<Answer, any Error>
         do {
             if case .down(let reason) = state { throw StoreError.unavailable(reason) }
-            return loop.makeSucceededFuture(try data.withTables(body))
+            result = .success(try data.withTables(body))
         } catch {
             figures.failures += 1
-            return loop.makeFailedFuture(error)
+            result = .failure(error)
         }
+        let promise = loop.makePromise(of: Answer.self)
+        loop.execute { promise.completeWith(result) }
+        return promise.futureResult
     }
 
     // MARK: Identity

@@ -80,5 +80,7 @@ final class TestChannelHandler: ChannelInboundHandler {
         var answer = ByteBuffer()
         WebSocketFrames.appendClose(code: code, mask: 7, to: &answer)
         context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+        // Nothing more to say: a server that has stopped reading frames need not wait for its timer.
+        context.close(mode: .output, promise: nil)
     }
 }
