@@ -9,8 +9,10 @@ private final class Level {
     }
     func leave(_ child: String, _ generation: UInt64) -> Bool { children.leave(child, generation: generation) }
     func lost(_ child: String) -> Bool { children.lost(child) }
+    func answered(_ child: String, _ generation: UInt64) -> Bool { children.answered(child, generation: generation) }
     func answer(_ covered: Interest) -> [String] {
-        children.answerable { covered.isSuperset(of: $0) }.map { "\($0.child)\($0.generation)" }.sorted()
+        children.unanswered.filter { covered.isSuperset(of: $0.interest) && children.answered($0.child, generation: $0.generation) }
+            .map { "\($0.child)\($0.generation)" }.sorted()
     }
     func served(_ bit: Interest) -> [String] {
         var all: [String] = []
@@ -39,6 +41,17 @@ private final class Level {
         #expect(!level.join("a", 4, .typing))
         #expect(level.children.interest(of: "a") == .messages)
         #expect(level.join("b", 1, .messages), "generations are each child's own")
+    }
+
+    @Test("an answer to another join than the one that waits is none") func otherAnswer() {
+        let level = Level()
+        _ = level.join("a", 1, .messages)
+        _ = level.join("a", 2, .messages)
+        #expect(!level.answered("a", 1))
+        #expect(!level.answered("b", 2))
+        #expect(level.answered("a", 2))
+        #expect(!level.answered("a", 2))
+        #expect(level.children.unanswered.isEmpty)
     }
 
     @Test("a child that joins anew is served as before until the answer") func rejoin() {

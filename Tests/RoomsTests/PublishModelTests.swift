@@ -87,7 +87,7 @@ private struct PublishModel {
             edges[index].answers.append((frame.number, .outOfSequence))
             return
         }
-        log.enqueue(frame, now: now)
+        log.enqueue(frame, bytes: 10, now: now)
         pump()
     }
 

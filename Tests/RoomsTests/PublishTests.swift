@@ -133,7 +133,7 @@ private final class Order {
 /// A class: an expectation cannot hold a mutating call.
 private final class Log {
     var log: RootLog<Int>
-    init(batchMax: Int = 256) { log = RootLog(batchMax: batchMax) }
+    init(batchMax: Int = 256, batchBytesMax: Int = 1000) { log = RootLog(batchMax: batchMax, batchBytesMax: batchBytesMax) }
 
     func next() -> String {
         switch log.next() {
@@ -142,7 +142,7 @@ private final class Log {
         case nil: ""
         }
     }
-    func enqueue(_ entries: Int..., atMs ms: Int = 0) { for entry in entries { log.enqueue(entry, now: at(ms)) } }
+    func enqueue(_ entries: Int..., atMs ms: Int = 0) { for entry in entries { log.enqueue(entry, bytes: 10 * entry, now: at(ms)) } }
     func opened(_ seq: UInt64, _ attempt: UInt64) { log.opened(head: Position(epoch: 1, seq: seq), lastAt: 50, attempt: attempt) }
     func appended(_ seq: UInt64, _ attempt: UInt64, atMs ms: Int = 0) -> [Int]? {
         log.appended(newHead: Position(epoch: 1, seq: seq), at: 60, now: at(ms), attempt: attempt)
@@ -178,6 +178,20 @@ private final class Log {
         #expect(log.appended(14, 4) == [4])
         #expect(log.next() == "" && log.log.isIdle && log.log.state == .open)
         #expect(log.log.head == Position(epoch: 1, seq: 14))
+    }
+
+    @Test("a batch ends at its bytes; a single entry above them goes alone") func batchBytes() {
+        let log = Log(batchBytesMax: 50)
+        log.enqueue(1, 3, 2, 9, 1)
+        _ = log.next()
+        log.opened(10, 1)
+        #expect(log.next() == "append [1, 3] #2")
+        _ = log.appended(12, 2)
+        #expect(log.next() == "append [2] #3")
+        _ = log.appended(13, 3)
+        #expect(log.next() == "append [9] #4")
+        _ = log.appended(14, 4)
+        #expect(log.next() == "append [1] #5")
     }
 
     @Test("an unknown outcome: opened anew, and the same batch again before anything later") func unknownOutcome() {

@@ -163,6 +163,7 @@ final class HubRoom {
         // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
         for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
             if join.interest.contains(.presence) { root?.publishPresence() }
+            if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { _ = feed.joined(head: head) }
             tell(join.child, .joined(state(join.generation, join.interest)))
         }
     }

@@ -44,6 +44,8 @@ final class RootRole {
     }
 
     var head: Position { log.head }
+    /// Nil while the log was not opened.
+    var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
     var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
     var isSettled: Bool { isIdle && !hub.presence.hasChanges }
