@@ -5,8 +5,8 @@ import NIOCore
 /// `EmbeddedStore` and `RedisStore`, and one conformance suite holds both to this page.
 ///
 /// A store belongs to one event loop (a cell): it is called on that loop and its futures complete there, in the order in
-/// which the calls were made. Every call either completes within `StoreLimits.deadline` or fails with `StoreError`. A failed
-/// *write* may have happened: `append` is repeated by key, the mirrors are written anew when the store is back.
+/// which the calls were made, never inside the call. Every call either completes within `StoreLimits.deadline` or fails with
+/// `StoreError`. A failed *write* may have happened: `append` is repeated by key, the mirrors are written anew when the store is back.
 public protocol RegionStore: AnyObject {
     /// Whether calls have a chance now. Changes are announced through the observer given at construction.
     var state: StoreState { get }

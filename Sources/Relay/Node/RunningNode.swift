@@ -42,7 +42,7 @@ struct RunningNode: Sendable {
                 let cell = Cell(
                     index: index, cells: loops.count, loop: loop, context: context, store: store.bound.value.store, topology: topology,
                     newsOfStore: { news.tell($0) })
-                store.bound.value.onStateChange = { [unowned cell] in cell.storeChanged($0) }
+                store.bound.value.onStateChange { [unowned cell] in cell.storeChanged($0) }
                 return CellPort(loop: loop, cell: NIOLoopBound(cell, eventLoop: loop))
             }.get()
             ports.append(port)

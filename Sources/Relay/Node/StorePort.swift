@@ -6,18 +6,20 @@ import Store
 
 /// A store connection that was opened before its cell was there: remembers who is to be told about it.
 final class StoreHolder {
-    private(set) var store: any RegionStore
-    /// Set once the cell exists.
-    var onStateChange: ((StoreState) -> Void)?
+    let store: any RegionStore
+    private let listener: Listener
 
     init(_ make: (@escaping (StoreState) -> Void) -> any RegionStore) {
-        let relay = StateRelay()
-        store = make { relay.holder?.onStateChange?($0) }
-        relay.holder = self
+        let listener = Listener()
+        self.listener = listener
+        store = make { listener.hear?($0) }
     }
 
-    private final class StateRelay {
-        weak var holder: StoreHolder?
+    /// Set once the cell exists. Kept with the store, which outlives this holder: what happens to the store later is heard as well.
+    func onStateChange(_ hear: @escaping (StoreState) -> Void) { listener.hear = hear }
+
+    private final class Listener {
+        var hear: ((StoreState) -> Void)?
     }
 }
 

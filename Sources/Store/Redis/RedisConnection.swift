@@ -65,7 +65,8 @@ final class RedisConnection {
         armTimer()
     }
 
-    /// The reply may be an error reply of the command's own fault; those of a failing server fail the future with `.unavailable`.
+    /// The reply may be an error reply of the command's own fault; those of a failing server fail the future with `.unavailable`. A
+    /// refusal too comes in a later turn of the loop, never inside the call: who asks again at once when refused must not spin.
     func send(_ command: RedisCommand) -> EventLoopFuture<RedisReply> {
         loop.assertInEventLoop()
         figures.commands += 1
@@ -74,10 +75,10 @@ final class RedisConnection {
         case .send:
             write(command)
             armTimer()
-        case .notReady: fail(promise, reasonForDown)
+        case .notReady: refuse(promise, reasonForDown)
         case .tooMany:
             figures.refusedByBounds += 1
-            fail(promise, "too much in flight")
+            refuse(promise, "too much in flight")
         }
         return promise.futureResult
     }
@@ -147,6 +148,11 @@ extension RedisConnection {
     private func fail(_ promise: EventLoopPromise<RedisReply>, _ reason: String) {
         figures.failures += 1
         promise.fail(StoreError.unavailable(reason))
+    }
+
+    private func refuse(_ promise: EventLoopPromise<RedisReply>, _ reason: String) {
+        figures.failures += 1
+        loop.execute { promise.fail(StoreError.unavailable(reason)) }
     }
 
     private var reasonForDown: String {

@@ -224,7 +224,9 @@ extension RedisStore {
     }
 
     private func failed<Answer: Sendable>(_ error: any Error) -> EventLoopFuture<Answer> {
-        connection.loop.makeFailedFuture(error)
+        let promise = connection.loop.makePromise(of: Answer.self)
+        connection.loop.execute { promise.fail(error) }
+        return promise.futureResult
     }
 }
 

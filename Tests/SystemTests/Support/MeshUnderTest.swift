@@ -12,6 +12,7 @@ struct MeshUnderTest: Sendable {
     let local: LocalMesh
     let folder: String
     private let secret: TokenSecret
+    private let crashes: Crashes
 
     /// The mesh of the suite that runs. Set by `.mesh(...)`.
     @TaskLocal private static var running: MeshUnderTest?
@@ -48,14 +49,16 @@ struct MeshUnderTest: Sendable {
         var options = LocalMeshOptions(dataDirectory: folder)
         options.basePort = 0
         options.nodes = settings.nodes
-        options.logging.level = "debug"
+        options.logging.level = "info"
         options.regionYAML = settings.yaml
-        let local = try await LocalMesh.start(options, binary: Program.heliograph)
-        return MeshUnderTest(local: local, folder: folder, secret: try TokenSecret(file: local.tokenSecretFile))
+        let crashes = Crashes()
+        let local = try await LocalMesh.start(options, binary: Program.heliograph, onEvent: crashes.note)
+        return MeshUnderTest(local: local, folder: folder, secret: try TokenSecret(file: local.tokenSecretFile), crashes: crashes)
     }
 
     private func stop() async {
         await local.stop()
+        for crash in crashes.all { Issue.record("\(crash)") }
         try? FileManager.default.removeItem(atPath: folder)
     }
 
@@ -92,6 +95,19 @@ struct MeshUnderTest: Sendable {
             if route.home == region { return user }
         }
     }
+}
+
+/// Deaths that no test has asked for: by a signal that tests do not send.
+private final class Crashes: Sendable {
+    private let list = Mutex<[String]>([])
+
+    @Sendable func note(_ event: MeshEvent) {
+        guard case .died(_, .signalled(let signal), let log, _) = event, signal != SIGKILL, signal != SIGTERM else { return }
+        let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
+        list.withLock { $0.append(MeshReport.text(event) + "\n" + text.prefix(8_000)) }
+    }
+
+    var all: [String] { list.withLock { $0 } }
 }
 
 struct MeshSettings: Sendable {
