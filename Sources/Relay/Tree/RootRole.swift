@@ -153,8 +153,9 @@ final class RootRole {
 
     // MARK: The log
 
+    /// Without a store nothing is begun: it goes on when the store was attached again.
     private func pump() {
-        while let action = log.next() { perform(action) }
+        while cell.storeKeeper.isUp, let action = log.next() { perform(action) }
     }
 
     private func perform(_ action: RootLog<PendingAppend>.Action) {
@@ -310,8 +311,6 @@ final class RootRole {
 
     // MARK: History, members, description
 
-    private static let historyBytesMax = 900 << 10
-
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
         store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
             self.haveRead($0, ask, request)
@@ -324,11 +323,13 @@ final class RootRole {
         }
         var more = stored.count > ask.limit
         if more { if ask.newest { stored.removeFirst() } else { stored.removeLast() } }
+        // In JSON, with base64, and some room for the frame around it.
+        let bytesMax = cell.context.limits.maxServerFrameBytes * 7 / 8
         var bytes = 0
         var page: [RoomMessage] = []
         for entry in ask.newest ? stored.reversed() : stored {
             bytes += entry.body.readableBytes * 4 / 3 + 64
-            guard bytes <= Self.historyBytesMax || page.isEmpty else {
+            guard bytes <= bytesMax || page.isEmpty else {
                 more = true
                 break
             }
