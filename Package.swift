@@ -100,11 +100,17 @@ let package = Package(
 
         // Tests: one target per module; LayoutTests reads the sources, SystemTests run real processes.
         tests("LayoutTests", []),
+        tests("MeshCoreTests", ["MeshCore"]),
         tests("MembershipTests", ["MeshCore", "Membership"]),
+        tests("ViewTests", ["MeshCore", "View"]),
+        tests("RoomsTests", ["MeshCore", "Rooms"]),
+        tests("PresenceTests", ["MeshCore", "Presence"]),
+        tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
         tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
         tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
         tests("TransportTests", ["MeshCore", "Membership", "Wire", "Transport", nioCore, nioPosix, logging]),
+        tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", logging, nioCore, nioPosix, nioHTTP1]),
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),

@@ -152,7 +152,7 @@ public struct RelayTimings: Hashable, Sendable {
     public var presenceCoalesce = TimeSpan.milliseconds(200)
     public var typingTTL = TimeSpan.seconds(6)
     public var interestLinger = TimeSpan.seconds(2)
-    public var publishDeadline = TimeSpan.seconds(10)
+    public var publishDeadline = TimeSpan.seconds(30)
     public var requestDeadline = TimeSpan.seconds(5)
     public var storeDeadline = TimeSpan.seconds(2)
     public var nodeLease = TimeSpan.seconds(5)

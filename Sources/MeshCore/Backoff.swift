@@ -16,7 +16,7 @@ public struct Backoff: Sendable {
         let delay = current
         current = min(current * 2, most)
         let half = delay.nanoseconds / 2
-        return TimeSpan(nanoseconds: half + Int64.random(in: 0...max(1, half), using: &random))
+        return TimeSpan(nanoseconds: half + Int64.random(in: 0..<max(1, half), using: &random))
     }
 
     public mutating func reset() { current = least }

@@ -15,7 +15,6 @@ public enum DropReason: String, CaseIterable, Sendable {
     case badHandshake = "bad_handshake"
     case connectionLimit = "connection_limit"
     case slowConsumer = "slow_consumer"
-    case ephemeralSlowConsumer = "ephemeral_slow_consumer"
     // The tree.
     case publishQueueFull = "publish_queue_full"
     case publishTimeout = "publish_timeout"
@@ -32,7 +31,6 @@ public enum DropReason: String, CaseIterable, Sendable {
     case linkRefused = "link_refused"
     case linkSilent = "link_silent"
     // The store.
-    case storeQueueFull = "store_queue_full"
     case storeUnavailable = "store_unavailable"
     case storeMirrorSkipped = "store_mirror_skipped"
     case fenced = "fenced"

@@ -26,10 +26,16 @@ public struct Position: Hashable, Sendable, Comparable, CustomStringConvertible 
         a.epoch == b.epoch ? a.seq < b.seq : a.epoch < b.epoch
     }
 
-    /// Whether `next` may follow this position with nothing missing in between. The first message of a new
-    /// epoch may follow anything of an older one: what lies between the two is not known here.
+    /// The next position of the same epoch.
+    public var successor: Position { Position(epoch: epoch, seq: seq == .max ? .max : seq + 1) }
+
+    /// Whether `next` follows this position with nothing missing in between: seq goes on, within an epoch and into a newer one. A newer
+    /// epoch may also begin at 1, in a log that was opened by somebody who knew no head. What stands at its beginning (`zero`) knows
+    /// nothing and is followed by anything.
     public func isFollowed(by next: Position) -> Bool {
-        next.epoch == epoch ? next.seq == seq + 1 : next.epoch > epoch
+        guard self != .zero else { return next > self }
+        if next.epoch > epoch, next.seq <= 1 { return true }
+        return next.epoch >= epoch && next.seq > seq && next.seq - seq == 1
     }
 }
 

@@ -12,7 +12,8 @@ public struct MemberMirror: Sendable {
     public func member(_ user: String) -> Member? { members[user] }
 
     /// The state of the room at a join. What it changes against the mirror of an earlier join is returned as a diff, so that
-    /// subscribers who watched through a lost link see updates and not a second list.
+    /// subscribers who watched through a lost link see updates and not a second list. Of a list that was cut (shorter than the count) nobody
+    /// is concluded to have left.
     public mutating func reset(to fresh: [Member], count newCount: Int, lastSeen seen: WallMilliseconds) -> MemberDiff? {
         var diff = MemberDiff()
         var next: [String: Member] = [:]
@@ -24,7 +25,7 @@ public struct MemberMirror: Sendable {
             }
             if old != member { diff.updated.append(member) }
         }
-        diff.left = members.keys.filter { next[$0] == nil }
+        if fresh.count >= newCount { diff.left = members.keys.filter { next[$0] == nil } }
         members = next
         count = newCount
         lastSeen = seen

@@ -33,10 +33,13 @@ public struct Member: Hashable, Sendable {
     }
 
     /// Merges a user's sessions: busy over online over away; the note is that of the session that decides, the one started last
-    /// among equals. Nil when nothing is to be shown: no session, or one of them is invisible.
+    /// among equals (sessions of two nodes may bear the same number: then the device and the note decide, so that the answer is always
+    /// the same). Nil when nothing is to be shown: no session, or one of them is invisible.
     public static func merging(_ user: String, _ sessions: some Collection<MemberEntry>) -> Member? {
         guard !sessions.contains(where: { $0.status == .invisible }) else { return nil }
-        let decisive = sessions.max { a, b in (rank(a.status), a.session) < (rank(b.status), b.session) }
+        let decisive = sessions.max { a, b in
+            (rank(a.status), a.session, a.device, a.note) < (rank(b.status), b.session, b.device, b.note)
+        }
         guard let decisive else { return nil }
         let devices = sessions.count == 1 ? 1 : Set(sessions.map(\.device)).count
         return Member(user: user, status: decisive.status, note: decisive.note, devices: devices)

@@ -50,7 +50,10 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         let node = update.owner.node
         if let known = owners[node] {
             if update.owner.boot < known.boot { return .stale }
-            if update.owner.boot > known.boot { forget(node) }
+            if update.owner.boot > known.boot {
+                forget(node)
+                if update.content == .gone { return .applied }
+            }
         }
         switch update.content {
         case .snapshot(let entries): return replace(update, entries, from: source)

@@ -22,11 +22,14 @@ public struct TypingTable: Sendable {
     public var isEmpty: Bool { expiry.isEmpty }
     public var users: [String] { expiry.keys.sorted() }
 
+    /// Whether `user` would not be shown for lack of room.
+    public func isOverBudget(_ user: String) -> Bool { expiry.count >= Self.usersMax && expiry[user] == nil }
+
     /// The change to tell, or nil: a repeat only moves the expiry.
     public mutating func set(_ user: String, active: Bool, now: Instant, ttl: TimeSpan) -> Change? {
         guard active else { return stop(user) }
+        guard !isOverBudget(user) else { return nil }
         let isNew = expiry[user] == nil
-        guard !isNew || expiry.count < Self.usersMax else { return nil }
         expiry[user] = now + ttl
         return isNew ? Change(user: user, active: true) : nil
     }

@@ -6,6 +6,8 @@ import MeshCore
 public struct PublisherOrder<Stream: Hashable & Sendable>: Sendable {
     private struct State: Sendable {
         var next: UInt64
+        /// What is below has an outcome or was given up: nobody waits for it.
+        var base: UInt64
         var usedAt: Instant
     }
 
@@ -17,27 +19,28 @@ public struct PublisherOrder<Stream: Hashable & Sendable>: Sendable {
 
     /// Whether a publish is taken.
     ///
-    /// - Parameter base: the lowest number that the edge still waits for. A gap below it is what the edge gave up.
+    /// - Parameter base: the lowest number that the edge still waits for. A gap below it is what the edge gave up: it is not taken any
+    ///   more if it comes late, since something later may have been.
     public mutating func admit(_ stream: Stream, number: UInt64, base: UInt64, now: Instant) -> Bool {
-        let next = states[stream]?.next
-        guard let next else {
+        guard var state = states[stream] else {
             guard number == base else { return false }
             makeRoom()
-            states[stream] = State(next: number + 1, usedAt: now)
+            states[stream] = State(next: number + 1, base: base, usedAt: now)
             return true
         }
-        if number < next {
-            return true
-        }
-        guard number == next || number == base else { return false }
-        states[stream] = State(next: number + 1, usedAt: now)
-        return true
+        state.base = max(state.base, base)
+        state.usedAt = now
+        state.next = max(state.next, state.base)
+        let isTaken = number >= state.base && number <= state.next
+        if isTaken, number == state.next { state.next += 1 }
+        states[stream] = state
+        return isTaken
     }
 
     /// `number` was taken but could not be appended: nothing later of this stream may pass before the edge has given it up or
     /// repeated it.
     public mutating func failed(_ stream: Stream, number: UInt64) {
-        guard let state = states[stream], state.next > number else { return }
+        guard let state = states[stream], state.next > number, number >= state.base else { return }
         states[stream]?.next = number
     }
 

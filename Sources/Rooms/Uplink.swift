@@ -4,8 +4,8 @@ import MeshCore
 /// its region hub, and so on up to the root, whose uplink is `root` and always live.
 ///
 /// Every join has a generation. Until its answer (`joined`) the level is not live for what the join newly asks; frames of a
-/// generation that was given up are dropped. A join that only changes interest at the same parent keeps the older generation
-/// valid until its answer: the link is FIFO, so nothing is missed in between.
+/// generation that was given up are dropped. A join that changes interest at the same parent, or asks again, keeps the older ones
+/// valid until its own answer: the link is FIFO, so nothing is missed in between.
 ///
 /// Legal moves: cold → joining → live ⇄ joining (more interest, another parent); live → lingering → cold or live; anything → root
 /// and back when the roster changes. A late answer is an allowed drop.
@@ -32,9 +32,11 @@ public struct Uplink<Parent: Hashable & Sendable>: Sendable {
     private var wanted: Interest = []
     /// The join that was answered.
     private var live: Join?
-    /// The join that waits for its answer.
-    private var asked: Join?
+    /// The joins at the same parent that wait for an answer, oldest first; the last one says what is wanted.
+    private var asked: [Join] = []
     private var askedAt: Instant = .zero
+    /// Older ones are forgotten: their answer would come too late to matter.
+    private static var askedMax: Int { 8 }
     private var idleSince: Instant?
 
     public init() {}
@@ -47,23 +49,22 @@ public struct Uplink<Parent: Hashable & Sendable>: Sendable {
     }
 
     /// Nothing is under way and nothing waits for a time to pass.
-    public var isSettled: Bool { idleSince == nil && asked == nil && (live != nil || wanted.isEmpty || place == .root) }
+    public var isSettled: Bool { idleSince == nil && asked.isEmpty && (wanted.isEmpty || covers(wanted)) }
     public var isLive: Bool { place == .root || live != nil }
-    public var isRoot: Bool { place == .root }
     public var parent: Parent? {
         if case .under(let parent) = place { parent } else { nil }
     }
 
     /// Whether a frame from `parent` of this generation is of a join that stands.
     public func accepts(_ generation: UInt64) -> Bool {
-        live?.generation == generation || asked?.generation == generation
+        live?.generation == generation || asked.contains { $0.generation == generation }
     }
 
     /// The sum of interest below changed. More interest joins anew at once; less waits for `lingered`, so that a reconnect does not
     /// tear down and build up the tree.
     public mutating func want(_ interest: Interest, now: Instant, nextGeneration: () -> UInt64) -> Action? {
         wanted = interest
-        let held = asked?.interest ?? live?.interest ?? []
+        let held = (asked.last ?? live)?.interest ?? []
         if interest == held || (interest.isSubset(of: held) && !held.isEmpty) {
             idleSince = interest == held ? nil : (idleSince ?? now)
             return nil
@@ -79,7 +80,7 @@ public struct Uplink<Parent: Hashable & Sendable>: Sendable {
             guard !wanted.isEmpty else { return giveUp() }
             return join(now: now, nextGeneration: nextGeneration)
         }
-        if !wanted.isEmpty, live == nil || asked != nil, now - askedAt >= retry {
+        if !wanted.isEmpty, !asked.isEmpty || !covers(wanted), now - askedAt >= retry {
             return join(now: now, nextGeneration: nextGeneration)
         }
         return nil
@@ -92,6 +93,7 @@ public struct Uplink<Parent: Hashable & Sendable>: Sendable {
         if newPlace != place, let left = giveUp() { actions.append(left) }
         place = newPlace
         if relinked { unlink() }
+        idleSince = nil
         if !wanted.isEmpty, let join = join(now: now, nextGeneration: nextGeneration) { actions.append(join) }
         return actions
     }
@@ -99,33 +101,34 @@ public struct Uplink<Parent: Hashable & Sendable>: Sendable {
     /// The link to the parent is gone: nothing flows until `placed`.
     public mutating func unlink() {
         live = nil
-        asked = nil
+        asked = []
     }
 
     /// The parent's answer. False if it answers a join that was given up.
     public mutating func joined(generation: UInt64) -> Bool {
-        guard let asked, asked.generation == generation else { return false }
-        live = asked
-        self.asked = nil
+        guard let index = asked.firstIndex(where: { $0.generation == generation }) else { return false }
+        live = asked[index]
+        asked.removeSubrange(...index)
         return true
     }
 
     /// The parent is not the one under the newest view and roster. Asked again on the next tick or change of place.
     public mutating func refused(generation: UInt64) {
-        if asked?.generation == generation { asked = nil }
+        asked.removeAll { $0.generation <= generation }
         if live?.generation == generation { live = nil }
     }
 
     private mutating func join(now: Instant, nextGeneration: () -> UInt64) -> Action? {
         guard case .under(let parent) = place else { return nil }
         let join = Join(parent: parent, generation: nextGeneration(), interest: wanted)
-        asked = join
+        if asked.count == Self.askedMax { asked.removeFirst() }
+        asked.append(join)
         askedAt = now
         return .join(parent, generation: join.generation, interest: join.interest)
     }
 
     private mutating func giveUp() -> Action? {
-        guard let join = asked ?? live else { return nil }
+        guard let join = asked.last ?? live else { return nil }
         unlink()
         return .leave(join.parent, generation: join.generation)
     }

@@ -16,11 +16,13 @@ public struct SessionClock: Hashable, Sendable {
     private var phase: Phase = .awaitingHello
     private var heardAt: Instant
     private var spokeAt: Instant
+    private var pingedAt: Instant
     private var limit: TimeSpan
 
     public init(openedAt: Instant, helloTimeout: TimeSpan) {
         heardAt = openedAt
         spokeAt = openedAt
+        pingedAt = openedAt
         limit = helloTimeout
     }
 
@@ -29,6 +31,7 @@ public struct SessionClock: Hashable, Sendable {
         limit = heartbeat
         heardAt = now
         spokeAt = now
+        pingedAt = now
     }
 
     public mutating func heard(now: Instant) {
@@ -37,14 +40,20 @@ public struct SessionClock: Hashable, Sendable {
 
     public mutating func spoke(now: Instant) { spokeAt = now }
 
-    /// Silence of 1.5 heartbeats ends the session; one heartbeat of silence of either side is answered by a ping.
+    /// The ping that `check` asked for was sent.
+    public mutating func pinged(now: Instant) {
+        pingedAt = now
+        spokeAt = now
+    }
+
+    /// Silence of 1.5 heartbeats ends the session; one heartbeat of silence of either side is answered by one ping.
     public func check(now: Instant) -> Verdict {
         switch phase {
         case .awaitingHello:
             return now - heardAt >= limit ? .close(.helloTimeout) : .fine
         case .active:
             if now - heardAt >= limit * 3 / 2 { return .close(.heartbeatMissed) }
-            return now - heardAt >= limit || now - spokeAt >= limit ? .ping : .fine
+            return now - max(heardAt, pingedAt) >= limit || now - spokeAt >= limit ? .ping : .fine
         }
     }
 }

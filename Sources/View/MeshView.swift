@@ -34,7 +34,7 @@ public struct MeshView: Hashable, Sendable {
 
     /// The placement a room lives in: what stands before its first `/`, if that names one.
     public func placement(of room: String) -> String {
-        guard let slash = room.firstIndex(of: "/") else { return Self.defaultPlacement }
+        guard let slash = room.utf8.firstIndex(of: UInt8(ascii: "/")) else { return Self.defaultPlacement }
         let prefix = String(room[..<slash])
         return placements[prefix] == nil ? Self.defaultPlacement : prefix
     }

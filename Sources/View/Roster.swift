@@ -14,14 +14,6 @@ public struct Roster: Hashable, Sendable {
         self.nodes = nodes.sorted()
     }
 
-    public func adding(_ node: NodeID) -> Roster {
-        Roster(region: region, version: version + 1, nodes: nodes.filter { $0 != node } + [node])
-    }
-
-    public func removing(_ gone: some Collection<NodeID>) -> Roster {
-        Roster(region: region, version: version + 1, nodes: nodes.filter { !gone.contains($0) })
-    }
-
     /// Regions larger than this keep links to others through this many nodes.
     public static let gatewaysMax = 4
 

@@ -10,6 +10,8 @@ public struct RosterKeeper: Sendable {
     private var lostAt: [NodeID: Instant] = [:]
     private var missingSince: Instant?
     private var isLeaving = false
+    /// The roster that stood last; nil before this node was in one.
+    private var known: Roster?
 
     public init(node: NodeID, downAfter: TimeSpan, returnAfter: TimeSpan) {
         self.node = node
@@ -26,24 +28,25 @@ public struct RosterKeeper: Sendable {
     /// From here on the roster is wanted without this node.
     public mutating func leave() { isLeaving = true }
 
-    /// The roster to propose instead of `stored`, or nil if that is right. A version above `highestSeen` even if the store was wiped.
+    /// The roster to propose instead of `stored`, or nil if that is right. If the store was wiped, the roster that stood last is proposed
+    /// again, with a version above `highestSeen`, so that no room moves.
     public mutating func proposal(for stored: Roster?, highestSeen: UInt64, now: Instant) -> Roster? {
-        let current = stored ?? Roster(region: node.region, version: 0, nodes: [])
+        let current = stored ?? known ?? Roster(region: node.region, version: 0, nodes: [])
         let gone = current.nodes.filter { mate in mate != node && lostAt[mate].map { now - $0 >= downAfter } ?? false }
         var nodes = current.nodes.filter { !gone.contains($0) }
         if isLeaving {
             nodes.removeAll { $0 == node }
-        } else if !nodes.contains(node), mayReturn(stored != nil, now: now) {
+        } else if !nodes.contains(node), mayReturn(now: now) {
             nodes.append(node)
         }
-        guard nodes.sorted() != current.nodes || (stored == nil && !nodes.isEmpty) else { return nil }
-        return Roster(region: node.region, version: max(current.version, highestSeen) + 1, nodes: nodes)
+        let version = max(current.version, highestSeen)
+        guard nodes.sorted() != current.nodes || (stored == nil && !nodes.isEmpty), version < .max else { return nil }
+        return Roster(region: node.region, version: version + 1, nodes: nodes)
     }
 
-    private var hasBeenIn = false
-
-    private mutating func mayReturn(_ isStored: Bool, now: Instant) -> Bool {
-        guard hasBeenIn, isStored else { return true }
+    /// A node that starts comes in at once.
+    private mutating func mayReturn(now: Instant) -> Bool {
+        guard known != nil else { return true }
         let since = missingSince ?? now
         missingSince = since
         return now - since >= returnAfter
@@ -51,9 +54,7 @@ public struct RosterKeeper: Sendable {
 
     /// The roster that stands.
     public mutating func adopted(_ roster: Roster) {
-        if roster.nodes.contains(node) {
-            hasBeenIn = true
-            missingSince = nil
-        }
+        if roster.nodes.contains(node) { missingSince = nil }
+        if known != nil || roster.nodes.contains(node) { known = roster }
     }
 }

@@ -35,6 +35,11 @@ struct LayoutTests {
     @Test("every import is in the table of its module") func imports() { expectNone(files.flatMap { Rules.imports($0) }) }
     @Test("a C library has one owner") func handleOwners() { expectNone(Rules.handleOwners(files)) }
     @Test("no banned calls, no unexplained escapes") func bannedCalls() { expectNone(files.flatMap(Rules.bannedCalls)) }
+    @Test("every reason of a drop is counted somewhere") func dropReasons() throws {
+        let reasons = try #require(files.first { $0.path == "Sources/MeshCore/Drops.swift" })
+        expectNone(Rules.unusedCases(of: reasons, in: files))
+    }
+
     @Test("no file is too long") func sizes() { expectNone(files.flatMap(Rules.size)) }
     @Test("every module has files and tests") func coverage() { expectNone(Rules.coverage(files)) }
     @Test("Package.swift and the table agree") func targets() { expectNone(Rules.manifest(manifest)) }

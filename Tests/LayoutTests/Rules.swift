@@ -19,6 +19,7 @@ struct SourceFile {
     private var parts: [Substring] { path.split(separator: "/") }
     var isTest: Bool { parts.first == "Tests" }
     var module: String { parts.count > 1 ? String(parts[1]) : "" }
+    var isWaiting: Bool { isTest && parts.last == Substring(ModuleTable.waitingFile) }
     var isGenerated: Bool { path.hasSuffix(".pb.swift") }
 
     /// The names after `import`, with their lines. Attributes, access levels and kinds (`import struct X.Y`) are looked through.
@@ -56,7 +57,7 @@ enum Rules {
 
     /// A C library belongs to one file.
     static func handleOwners(_ files: [SourceFile]) -> [Breach] {
-        ModuleTable.systemLibraries.sorted().flatMap { library -> [Breach] in
+        ModuleTable.systemLibraries.subtracting(ModuleTable.handleFree).sorted().flatMap { library -> [Breach] in
             let owners = files.flatMap { file in file.imports.filter { $0.module == library }.map { (file.path, $0.line) } }
             return owners.sorted { $0.0 < $1.0 }.dropFirst(ModuleTable.handleOwnersMax).map {
                 Breach(file: $0.0, line: $0.1, rule: "\(library) is owned by \(owners.map(\.0).min() ?? "") already")
@@ -103,9 +104,10 @@ enum Rules {
             Ban(call: "try!", rule: "try! traps: handle the error"),
             Ban(call: "as!", rule: "as! traps: use as?"),
             Ban(call: "fatalError(", rule: "fatalError: use precondition with the state in its text"),
-            Ban(call: "Thread.sleep", rule: "Thread.sleep blocks: wait for a condition or use a timer"),
-            Ban(call: "usleep(", rule: "usleep blocks: wait for a condition or use a timer"),
         ]
+        guard !file.isWaiting else { return bans }
+        bans.append(Ban(call: "Thread.sleep", rule: "Thread.sleep blocks: wait for a condition or use a timer"))
+        bans.append(Ban(call: "usleep(", rule: "usleep blocks: wait for a condition or use a timer"))
         if file.isTest { bans.append(Ban(call: "Task.sleep", rule: "tests wait for conditions or use a fake clock")) }
         if !file.isTest, !ModuleTable.printing.contains(file.module) {
             bans.append(Ban(call: "print(", rule: "print belongs to the command line: log instead"))
@@ -125,6 +127,29 @@ enum Rules {
             if line.hasPrefix("//") { return true }
             guard line.hasPrefix("@") else { return false }
             above -= 1
+        }
+        return false
+    }
+
+    // MARK: Names that nothing uses
+
+    /// Every case of an enum is named in a source file other than its own.
+    static func unusedCases(of declaration: SourceFile, in files: [SourceFile]) -> [Breach] {
+        let others = files.filter { !$0.isTest && $0.path != declaration.path }.map { $0.lines.joined(separator: "\n") }
+        return declaration.lines.enumerated().compactMap { index, line in
+            let words = line.split(separator: " ")
+            guard words.count >= 4, words[0] == "case", words[2] == "=" else { return nil }
+            let use = ".\(words[1])"
+            guard !others.contains(where: { uses($0, use) }) else { return nil }
+            return Breach(file: declaration.path, line: index + 1, rule: "nothing uses \(words[1])")
+        }
+    }
+
+    private static func uses(_ text: String, _ name: String) -> Bool {
+        var rest = text[...]
+        while let found = rest.firstRange(of: name) {
+            rest = rest[found.upperBound...]
+            guard let next = rest.first, next.isLetter || next.isNumber || next == "_" else { return true }
         }
         return false
     }

@@ -57,6 +57,8 @@ struct RulesTests {
         let one = file("Sources/Store/A.swift", "import CHiredis")
         let two = file("Sources/Store/B.swift", "\nimport CHiredis")
         #expect(found(Rules.handleOwners([one, file("Sources/Store/C.swift", "import CHiredisKit")])).isEmpty)
+        let calls = ["A", "B"].map { file("Sources/Benchmarks/\($0).swift", "import CLinux") }
+        #expect(found(Rules.handleOwners(calls)).isEmpty, "there is no handle to own")
         #expect(found(Rules.handleOwners([two, one])) == ["Sources/Store/B.swift:2: CHiredis is owned by Sources/Store/A.swift already"])
     }
 
@@ -89,6 +91,26 @@ struct RulesTests {
         #expect(Rules.bannedCalls(file("Sources/Store/A.swift", sleep)).isEmpty)
         #expect(Rules.bannedCalls(file("Tests/StoreTests/A.swift", "print(a)")).isEmpty)
         #expect(Rules.bannedCalls(file("Sources/heliograph/A.swift", "print(a)")).isEmpty)
+    }
+
+    @Test("only the file that waits may pause, and only in tests")
+    func whereWaiting() {
+        for sleep in ["try await Task.sleep(for: .seconds(1))", "usleep(1)"] {
+            #expect(Rules.bannedCalls(file("Tests/StoreTests/Waiting.swift", sleep)).isEmpty)
+            #expect(Rules.bannedCalls(file("Tests/StoreTests/NotWaiting.swift", sleep)).count == 1)
+        }
+        #expect(Rules.bannedCalls(file("Sources/Store/Waiting.swift", "usleep(1)")).count == 1)
+        #expect(Rules.bannedCalls(file("Tests/StoreTests/Waiting.swift", "try! a()")).count == 1)
+    }
+
+    @Test("cases that nothing uses")
+    func unusedCases() {
+        let reasons = file("Sources/A/R.swift", "enum R: String {\n    case one = \"1\"\n    case two = \"2\"\n    case three = \"3\"\n}")
+        let files = [reasons, file("Sources/A/a.swift", "count(.one)\ncount(.twofold)"), file("Tests/ATests/a.swift", "count(.three)")]
+        #expect(
+            found(Rules.unusedCases(of: reasons, in: files)) == [
+                "Sources/A/R.swift:3: nothing uses two", "Sources/A/R.swift:4: nothing uses three",
+            ])
     }
 
     @Test("an escape from the compiler needs a comment above it")

@@ -57,7 +57,7 @@ extension Cell {
         let now = Clock.now()
         tickRooms(now: now)
         for completion in requests.expired(now: now) {
-            completion(.refused(Refusal(.unreachable, "no answer from the room's home in time", retryAfterMs: 1000)))
+            completion(.refused(Refusal(.unanswered, "no answer from the room's home in time", retryAfterMs: 1000)))
         }
         if fastTicks % 3 == 0 { for session in Array(sessions.values) { session.sweep(now: now) } }
         if fastTicks % 10 == 0 {

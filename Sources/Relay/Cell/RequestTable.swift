@@ -1,13 +1,17 @@
-import DequeModule
 import MeshCore
 
 /// Requests of this cell to the roots of rooms that have no answer yet. Bounded; each is answered once, by its answer or by its deadline.
 struct RequestTable {
     typealias Completion = (RootResponse.Answer) -> Void
 
-    private var pending: [UInt64: Completion] = [:]
-    /// In the order of their deadlines, since all wait equally long.
-    private var deadlines: Deque<(id: UInt64, at: Instant)> = []
+    private struct Pending {
+        var deadline: Instant
+        var completion: Completion
+    }
+
+    private var pending: [UInt64: Pending] = [:]
+    /// No deadline is earlier than this. Some requests wait much longer than others, so their order says nothing.
+    private var earliest: Instant?
     private var lastID: UInt64
     private let step: UInt64
     private let most: Int
@@ -27,19 +31,19 @@ struct RequestTable {
     mutating func add(deadline: Instant, _ completion: @escaping Completion) -> UInt64? {
         guard pending.count < most else { return nil }
         lastID += step
-        pending[lastID] = completion
-        deadlines.append((lastID, deadline))
+        pending[lastID] = Pending(deadline: deadline, completion: completion)
+        earliest = min(earliest ?? deadline, deadline)
         return lastID
     }
 
-    mutating func take(_ id: UInt64) -> Completion? { pending.removeValue(forKey: id) }
+    mutating func take(_ id: UInt64) -> Completion? { pending.removeValue(forKey: id)?.completion }
 
+    /// Those past their deadline, in the order in which they were asked.
     mutating func expired(now: Instant) -> [Completion] {
-        var late: [Completion] = []
-        while let first = deadlines.first, first.at <= now || pending[first.id] == nil {
-            deadlines.removeFirst()
-            if let completion = pending.removeValue(forKey: first.id) { late.append(completion) }
-        }
-        return late
+        guard let earliest, earliest <= now else { return [] }
+        let late = pending.filter { $0.value.deadline <= now }.keys.sorted()
+        let completions = late.compactMap { take($0) }
+        self.earliest = pending.values.map(\.deadline).min()
+        return completions
     }
 }

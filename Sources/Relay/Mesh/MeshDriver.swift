@@ -186,22 +186,26 @@ final class MeshDriver: MeshLinksDelegate {
         NodeNews(
             rosters: Array(topology.rosters.values), owner: context.owner,
             figures: PeerFigures(
-                boot: context.owner.boot, sessions: sessions, rooms: 0, draining: isDraining, ready: isReady), storeEpochs: storeEpochs)
+                boot: context.owner.boot, sessions: sessions, rooms: rooms, draining: isDraining, ready: isReady), storeEpochs: storeEpochs)
     }
 
     /// As the cells last reported.
     private var sessions = 0
+    private var rooms = 0
 
     private func tellNews() {
-        countSessions()
+        countLoad()
         let frame = news().frame()
         for link in links.links.values { link.send(frame, lane: .control) }
         sharePeers()
     }
 
-    private func countSessions() {
-        let asked = ports.map { port in port.loop.submit { port.cell.value.sessions.count } }
-        EventLoopFuture.whenAllSucceed(asked, on: loop).assumeIsolated().whenSuccess { [self] in sessions = $0.reduce(0, +) }
+    private func countLoad() {
+        let asked = ports.map { port in port.loop.submit { (port.cell.value.sessions.count, port.cell.value.leaves.count) } }
+        EventLoopFuture.whenAllSucceed(asked, on: loop).assumeIsolated().whenSuccess { [self] counts in
+            sessions = counts.reduce(0) { $0 + $1.0 }
+            rooms = counts.reduce(0) { $0 + $1.1 }
+        }
     }
 
     private func learn(_ news: NodeNews, from link: MeshLink) {

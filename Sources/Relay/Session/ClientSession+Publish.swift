@@ -110,7 +110,7 @@ extension ClientSession {
     /// Whether the publish stays in its queue and is sent again by `sweep`.
     private func isRepeatable(_ refusal: Refusal, _ number: UInt64, _ room: String) -> Bool {
         switch refusal.reason {
-        case .notRoot, .outOfSequence: return true
+        case .notRoot, .outOfSequence, .unanswered: return true
         case .unreachable:
             guard let pending = publishes[room]?.pending(number) else { return true }
             return Clock.now() - pending.madeAt < Self.unreachableBound

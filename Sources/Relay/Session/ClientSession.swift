@@ -273,7 +273,7 @@ final class ClientSession: ClientConnectionDelegate {
         case .fine: break
         case .ping:
             connection.ping()
-            clock.spoke(now: now)
+            clock.pinged(now: now)
         case .close(let code):
             return goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
         }

@@ -33,7 +33,7 @@ struct RequestFault: Error {
     init(_ refusal: Refusal) {
         let code: RelayErrorCode =
             switch refusal.reason {
-            case .unavailable, .unreachable, .notRoot, .outOfSequence: .unavailable
+            case .unavailable, .unreachable, .unanswered, .notRoot, .outOfSequence: .unavailable
             case .exhausted: .resourceExhausted
             case .unimplemented: .unimplemented
             }

@@ -163,6 +163,7 @@ final class HubRoom {
         // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
         for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
             if join.interest.contains(.presence) { root?.publishPresence() }
+            if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { _ = feed.joined(head: head) }
             tell(join.child, .joined(state(join.generation, join.interest)))
         }
     }
@@ -218,11 +219,21 @@ final class HubRoom {
 
     // MARK: Messages
 
-    private func receive(_ delivery: Delivery) {
+    /// The log was opened anew with this head. What an append whose answer was lost has left there goes out now.
+    func logOpened(head: Position) {
+        if let hole = feed.joined(head: head) { fetch(hole) }
+    }
+
+    /// From the level above, or from this node's own log if it is the root: a level that changes its place goes on where it stood.
+    func receive(_ delivery: Delivery) {
         var onward = Delivery()
         if let gap = delivery.gap {
-            feed.skipped(to: gap.to)
-            onward.gap = gap
+            switch feed.skipped(from: gap.from, to: gap.to) {
+            case .announce(let from): onward.gap = .init(from: from, to: gap.to)
+            case .stale: cell.drops.count(.stalePosition)
+            case .held: break
+            case .fetch(let hole): fetch(hole)
+            }
         }
         for message in delivery.messages {
             guard let position = message.position else {
@@ -371,6 +382,7 @@ final class HubRoom {
     /// At the root.
     func setTyping(_ user: String, active: Bool) {
         let ttl = cell.context.timings.typingTTL
+        if active, typing.isOverBudget(user) { return cell.drops.count(.typingOverBudget) }
         let changed = typing.set(user, active: active, now: Clock.now(), ttl: ttl)
         if active || changed != nil { root?.mirrorTyping(user, active: active) }
         if let changed { change([changed]) }

@@ -165,7 +165,7 @@ enum RequestCodec {
             case .outOfSequence: $0.reason = .outOfSequence
             case .exhausted: $0.reason = .resourceExhausted
             case .unimplemented: $0.reason = .unimplemented
-            case .unreachable: $0.reason = .unreachable
+            case .unreachable, .unanswered: $0.reason = .unreachable
             }
             $0.message = refusal.message
             $0.retryAfterMs = UInt32(refusal.retryAfterMs)

@@ -44,6 +44,8 @@ final class RootRole {
     }
 
     var head: Position { log.head }
+    /// Nil while the log was not opened.
+    var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
     var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
     var isSettled: Bool { isIdle && !hub.presence.hasChanges }
@@ -151,8 +153,9 @@ final class RootRole {
 
     // MARK: The log
 
+    /// Without a store nothing is begun: it goes on when the store was attached again.
     private func pump() {
-        while let action = log.next() { perform(action) }
+        while cell.storeKeeper.isUp, let action = log.next() { perform(action) }
     }
 
     private func perform(_ action: RootLog<PendingAppend>.Action) {
@@ -189,6 +192,7 @@ final class RootRole {
         switch result {
         case .success(let opened):
             log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt)
+            hub.logOpened(head: log.head)
             pump()
         case .failure(let error):
             failed(error, attempt)
@@ -252,7 +256,7 @@ final class RootRole {
                     entry.request, .refused(Refusal(.exhausted, "the room remembers as many keys as it may", retryAfterMs: 5000)))
             }
         }
-        hub.forward(delivery)
+        hub.receive(delivery)
         if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
     }
 
@@ -307,8 +311,6 @@ final class RootRole {
 
     // MARK: History, members, description
 
-    private static let historyBytesMax = 900 << 10
-
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
         store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
             self.haveRead($0, ask, request)
@@ -321,11 +323,13 @@ final class RootRole {
         }
         var more = stored.count > ask.limit
         if more { if ask.newest { stored.removeFirst() } else { stored.removeLast() } }
+        // In JSON, with base64, and some room for the frame around it.
+        let bytesMax = cell.context.limits.maxServerFrameBytes * 7 / 8
         var bytes = 0
         var page: [RoomMessage] = []
         for entry in ask.newest ? stored.reversed() : stored {
             bytes += entry.body.readableBytes * 4 / 3 + 64
-            guard bytes <= Self.historyBytesMax || page.isEmpty else {
+            guard bytes <= bytesMax || page.isEmpty else {
                 more = true
                 break
             }

@@ -142,6 +142,8 @@ struct Refusal: Error, Sendable {
         case unimplemented
         /// The root was not asked: there is no way to it now.
         case unreachable
+        /// Nobody answered in time. Said by the asking cell to itself, never on a link.
+        case unanswered
     }
 
     var reason: Reason

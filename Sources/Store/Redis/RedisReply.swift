@@ -32,8 +32,6 @@ extension RedisReply {
 
     func text() throws(StoreError) -> String { String(buffer: try bytes()) }
 
-    func optionalText() throws(StoreError) -> String? { self == .null ? nil : try text() }
-
     func number() throws(StoreError) -> UInt64 { try parsed(UInt64.init) }
 
     func milliseconds() throws(StoreError) -> Int64 { try parsed(Int64.init) }
