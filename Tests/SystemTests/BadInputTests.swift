@@ -65,8 +65,9 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         .violation("a reserved bit", [0xC1, 0x80, 0, 0, 0, 0]), .violation("a fragmented ping", [0x09, 0x80, 0, 0, 0, 0]),
         .violation("a continuation of nothing", [0x80, 0x80, 0, 0, 0, 0]), .violation("a long ping", [0x89, 0xFE, 0, 0x7E, 0, 0, 0, 0]),
         .violation("a close code that nobody sends", [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xED]),
+        .text("a frame above maxFrameBytes", #"{"ping":{},"x":""# + String(repeating: "x", count: 65_536) + "\"}", 4503, "frame_too_large"),
         BadInput(
-            what: "a frame above maxFrameBytes", payload: ByteBuffer(repeating: 0x20, count: 65_537), goodbye: 4503, close: 1009,
+            what: "a message far above it", payload: ByteBuffer(repeating: 0x20, count: 300_000), goodbye: 4503, close: 1009,
             drop: "frame_too_large"),
         BadInput(
             what: "a hello above 1 MiB", saysHello: false, payload: ByteBuffer(repeating: 0x20, count: (1 << 20) + 1), goodbye: 4503,

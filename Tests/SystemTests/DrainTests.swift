@@ -12,6 +12,7 @@ extension FaultyMesh {
 
         init() async throws {
             mesh = try .current
+            try await mesh.heal()
             node = try await mesh.node("eu-west")
         }
 

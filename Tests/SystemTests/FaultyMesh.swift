@@ -1,3 +1,4 @@
+import Foundation
 import LocalMesh
 import MeshCore
 import Testing
@@ -15,6 +16,18 @@ struct RoomPlace: Codable, Sendable {
 }
 
 extension MeshUnderTest {
+    /// Mends what a test that failed has left broken, so that the next one speaks for itself.
+    func heal() async throws {
+        for region in await local.regions {
+            if let redis = region.redis {
+                if !redis.isRunning { try await local.startRedis(region.region) } else { kill(redis.pid, SIGCONT) }
+            }
+            for node in region.nodes {
+                if node.isRunning { try await local.kill(node.node, SIGCONT) } else { try await local.restart(node.node) }
+            }
+        }
+    }
+
     func root(of room: String, seenFrom region: String = "eu-west") async throws -> LocalMesh.Node {
         let place: RoomPlace = try await HTTP.json("\(try await node(region).operationsURL)/v1/rooms/\(room)")
         guard let root = await nodes.first(where: { $0.node.description == place.root || $0.node.name == place.root }) else {

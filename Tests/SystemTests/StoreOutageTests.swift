@@ -15,13 +15,16 @@ extension FaultyMesh {
 
         init() async throws {
             mesh = try .current
+            try await mesh.heal()
             region = RegionID("ap-south")
             room = MeshUnderTest.unique("ap-south/store")
             reader = try await TestClient.connect(mesh.node("eu-west"), as: MeshUnderTest.unique("reader"))
             writer = try await TestClient.connect(mesh.node("us-east"), as: MeshUnderTest.unique("writer"))
             try await reader.subscribe(room, presence: true, typing: true)
             try await writer.subscribe(room)
-            for n in 0..<3 { try await writer.publish(room, "\(n)", key: "k\(n)") }
+            let joined = writer.user
+            _ = try await reader.roomPresence("the writer joined", room, after: 0) { $0.joined.contains { $0.user == joined } }
+            for n in 0..<3 { try await writer.publishUntilTaken(room, "\(n)", key: "k\(n)") }
         }
 
         private func end() async {
