@@ -384,7 +384,7 @@ final class HubRoom {
         let ttl = cell.context.timings.typingTTL
         if active, typing.isOverBudget(user) { return cell.drops.count(.typingOverBudget) }
         let changed = typing.set(user, active: active, now: Clock.now(), ttl: ttl)
-        if active || changed != nil { root?.mirrorTyping(user, active: active) }
+        if active || changed != nil { root?.typingChanged(user, active: active) }
         if let changed { change([changed]) }
     }
 

@@ -18,8 +18,7 @@ final class RootRole {
     private var openedFence: Fence?
     private var publishedAt = Instant.zero
 
-    /// What the store is told at the next presence tick.
-    private var mirror = MirrorChanges()
+    private let mirror: StoreMirror
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
     private var isLoaded = false
@@ -39,7 +38,8 @@ final class RootRole {
     init(hub: HubRoom) {
         self.hub = hub
         cell = hub.cell
-        mirror.all = !hub.presence.isEmpty
+        mirror = StoreMirror(room: hub.name, cell: hub.cell)
+        if !hub.presence.isEmpty { mirror.replaceAll() }
         load()
     }
 
@@ -295,7 +295,7 @@ final class RootRole {
     /// The store is back, or is another one: nothing is assumed of what it holds.
     func storeAttached() {
         log.invalidate()
-        mirror.all = true
+        mirror.replaceAll()
         isLoaded = isLoaded || !hub.presence.isEmpty
         pump()
         hub.answerChildren()
@@ -358,86 +358,21 @@ final class RootRole {
 
     func presenceChanged(by update: OwnerUpdate) { mirror.add(update) }
 
+    func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }
+
     /// Everything that changed since the last call, as one diff.
     func publishPresence() {
-        guard hub.presence.hasChanges else { return writeMirror() }
+        defer { mirror.write { [hub] in hub.presence.entries().map { StoredMember($0.owner, $0.entry) } } }
+        guard hub.presence.hasChanges else { return }
         publishedAt = Clock.now()
         let isInbox = NameRules.owner(ofInbox: room) != nil
         let left = Clock.wall()
-        guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return writeMirror() }
+        guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return }
         if isInbox, let user = diff.left.first {
             seen = left
-            store.setLastSeen(of: user, at: left).assumeIsolated().whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
+            mirror.setLastSeen(user, at: left)
         }
         for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
-        writeMirror()
-    }
-
-    private func writeMirror() {
-        guard mirror.isPending, cell.storeKeeper.isUp else { return }
-        let done: EventLoopFuture<Void>
-        if mirror.all {
-            let entries = hub.presence.entries().map { StoredMember($0.owner, $0.entry) }
-            done = store.replaceMembers(of: room, with: entries)
-        } else {
-            done = store.mirrorMembers(of: room, removed: Array(mirror.removed), upserted: Array(mirror.upserted.values))
-        }
-        mirror = MirrorChanges()
-        done.assumeIsolated().whenFailure { _ in self.mirrorSkipped() }
-    }
-
-    private func mirrorSkipped() {
-        mirror.all = true
-        cell.drops.count(.storeMirrorSkipped)
-    }
-
-    func mirrorTyping(_ user: String, active: Bool) {
-        guard cell.storeKeeper.isUp else { return }
-        let expiry = active ? Clock.wall() + WallMilliseconds(cell.context.timings.typingTTL.milliseconds) : nil
-        store.mirrorTyping(in: room, user: user, expiresAt: expiry).assumeIsolated().whenFailure { [cell] _ in
-            cell.drops.count(.storeMirrorSkipped)
-        }
-    }
-}
-
-/// What the store has not been told yet about a room's members.
-struct MirrorChanges {
-    var upserted: [MemberKey: StoredMember] = [:]
-    var removed: Set<MemberKey> = []
-    /// The store's copy is replaced as a whole.
-    var all = false
-
-    var isPending: Bool { all || !upserted.isEmpty || !removed.isEmpty }
-
-    mutating func add(_ update: OwnerUpdate) {
-        guard case .delta(_, let entries, let gone) = update.content else {
-            all = true
-            return
-        }
-        for session in gone {
-            let key = MemberKey(owner: update.owner, session: session)
-            upserted[key] = nil
-            removed.insert(key)
-        }
-        for entry in entries {
-            let member = StoredMember(update.owner, entry)
-            upserted[member.key] = member
-            removed.remove(member.key)
-        }
-    }
-}
-
-extension StoredMember {
-    init(_ owner: NodeBoot, _ entry: MemberEntry) {
-        self.init(
-            key: MemberKey(owner: owner, session: entry.session), user: entry.user, device: entry.device, status: entry.status,
-            note: entry.note)
-    }
-}
-
-extension MemberEntry {
-    init(_ stored: StoredMember) {
-        self.init(session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note)
     }
 }
 

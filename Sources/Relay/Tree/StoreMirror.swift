@@ -1,0 +1,87 @@
+import MeshConfiguration
+import MeshCore
+import NIOCore
+import Presence
+import Store
+
+/// Keeps the region's store informed of a room's members, typists and last-seen time: a copy for readers and for roots that start. Nobody
+/// waits for it. What could not be written is made good by writing everything again.
+final class StoreMirror {
+    private let room: String
+    private unowned let cell: Cell
+    private var upserted: [MemberKey: StoredMember] = [:]
+    private var removed: Set<MemberKey> = []
+    /// The store's copy has to be replaced as a whole.
+    private var isStale = false
+
+    init(room: String, cell: Cell) {
+        self.room = room
+        self.cell = cell
+    }
+
+    var isPending: Bool { isStale || !upserted.isEmpty || !removed.isEmpty }
+
+    func replaceAll() {
+        isStale = true
+        upserted.removeAll()
+        removed.removeAll()
+    }
+
+    /// Changes are collected for the next `write`. Without a store nothing is collected: it would have no bound.
+    func add(_ update: OwnerUpdate) {
+        guard !isStale else { return }
+        guard cell.storeKeeper.isUp, case .delta(_, let entries, let gone) = update.content else { return replaceAll() }
+        for session in gone {
+            let key = MemberKey(owner: update.owner, session: session)
+            upserted[key] = nil
+            removed.insert(key)
+        }
+        for entry in entries {
+            let member = StoredMember(update.owner, entry)
+            upserted[member.key] = member
+            removed.remove(member.key)
+        }
+    }
+
+    /// - Parameter all: every entry of the room, asked for only when the copy is replaced.
+    func write(_ all: () -> [StoredMember]) {
+        guard isPending, cell.storeKeeper.isUp else { return }
+        let done =
+            isStale
+            ? cell.store.replaceMembers(of: room, with: all())
+            : cell.store.mirrorMembers(of: room, removed: Array(removed), upserted: Array(upserted.values))
+        isStale = false
+        upserted.removeAll()
+        removed.removeAll()
+        done.assumeIsolated().whenFailure { [self] _ in
+            replaceAll()
+            skipped()
+        }
+    }
+
+    func setTyping(_ user: String, active: Bool) {
+        guard cell.storeKeeper.isUp else { return }
+        let expiry = active ? Clock.wall() + WallMilliseconds(cell.context.timings.typingTTL.milliseconds) : nil
+        cell.store.mirrorTyping(in: room, user: user, expiresAt: expiry).assumeIsolated().whenFailure { [self] _ in skipped() }
+    }
+
+    func setLastSeen(_ user: String, at time: WallMilliseconds) {
+        cell.store.setLastSeen(of: user, at: time).assumeIsolated().whenFailure { [self] _ in skipped() }
+    }
+
+    private func skipped() { cell.drops.count(.storeMirrorSkipped) }
+}
+
+extension StoredMember {
+    init(_ owner: NodeBoot, _ entry: MemberEntry) {
+        self.init(
+            key: MemberKey(owner: owner, session: entry.session), user: entry.user, device: entry.device, status: entry.status,
+            note: entry.note)
+    }
+}
+
+extension MemberEntry {
+    init(_ stored: StoredMember) {
+        self.init(session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note)
+    }
+}
