@@ -16,7 +16,8 @@ import Wire
             timings:
               handshakeTimeout: 1s
               helloTimeout: 1s
-            """), .timeLimit(.minutes(2))) enum StrictMesh {}
+            """), .timeLimit(.minutes(2))) enum StrictMesh
+{}
 
 /// Bytes that no client should send, and what they get.
 struct BadInput: Sendable, CustomTestStringConvertible {
@@ -33,7 +34,9 @@ struct BadInput: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { what }
 
-    static func text(_ what: String, _ text: String, saysHello: Bool = true, _ code: UInt16 = 4500, _ drop: String = "malformed_frame") -> BadInput {
+    static func text(_ what: String, _ text: String, saysHello: Bool = true, _ code: UInt16 = 4500, _ drop: String = "malformed_frame")
+        -> BadInput
+    {
         BadInput(
             what: what, saysHello: saysHello, payload: ByteBuffer(string: text), goodbye: UInt32(code), close: code, drop: drop)
     }

@@ -53,7 +53,9 @@ extension QuietMesh {
             try await eventually("bob reads it") { bob.output.contains("alice good morning") }
             try bob.write("//slash\n/who\n")
             try await eventually("alice reads it") { alice.output.contains("bob /slash") }
-            try await eventually("bob is told who is there") { bob.output.contains("  alice online") && bob.output.contains("  bob online") }
+            try await eventually("bob is told who is there") {
+                bob.output.contains("  alice online") && bob.output.contains("  bob online")
+            }
             alice.closeInput()
             #expect(try await alice.end().code == 0)
             try await eventually("bob sees alice go") { bob.output.contains("alice left") }

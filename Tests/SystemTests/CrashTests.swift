@@ -54,9 +54,10 @@ extension FaultyMesh {
             }
             #expect(try await observer.watch([alice, local]).allSatisfy { $0.status == .offline && $0.devices == 0 })
             _ = try await observer.userPresence(of: local, .offline, devices: 0, after: mark)
-            #expect(!observer.recorder.record.frames.dropFirst(mark).contains { frame in
-                frame.roomPresence.joined.contains { [alice, local].contains($0.user) }
-            })
+            #expect(
+                !observer.recorder.record.frames.dropFirst(mark).contains { frame in
+                    frame.roomPresence.joined.contains { [alice, local].contains($0.user) }
+                })
             await back.close()
             await observer.close()
         }
@@ -129,7 +130,8 @@ extension FaultyPairs {
             #expect(ContinuousClock.now - begun < .seconds(12))
 
             try await mesh.local.restart(root.node)
-            let back = try await TestClient.connect(try await mesh.node("us-east", root.node == other.node ? 1 : 0), as: MeshUnderTest.unique("back"))
+            let back = try await TestClient.connect(
+                try await mesh.node("us-east", root.node == other.node ? 1 : 0), as: MeshUnderTest.unique("back"))
             try await back.subscribe(room)
             try await back.publishUntilTaken(room, "after", key: "after")
             for reader in readers { try await reader.expectWhole(room, until: "after") }

@@ -194,7 +194,8 @@ extension QuietMesh {
             for n in 0..<10 { try await client.publish(room, "\(n)", key: "k\(n)") }
             _ = try await client.messages(room, until: "k9")
             let after = try await Metrics.scrape(node.operationsURL)
-            #expect(after.types.keys.allSatisfy { $0.hasPrefix("heliograph_") } && after.values.keys.allSatisfy { $0.hasPrefix("heliograph_") })
+            #expect(
+                after.types.keys.allSatisfy { $0.hasPrefix("heliograph_") } && after.values.keys.allSatisfy { $0.hasPrefix("heliograph_") })
             for family in [
                 "heliograph_sessions", "heliograph_rooms", "heliograph_deliveries_total", "heliograph_publishes_total",
                 "heliograph_link_queue_bytes", "heliograph_link_rtt_seconds", "heliograph_redis_latency_seconds", "heliograph_drops_total",
@@ -219,7 +220,8 @@ extension QuietMesh {
             try await client.setTyping(room, true)
             let redis = try #require(try await mesh.region("ap-south").redis).url
             try await eventually("the member is shown") {
-                let lines = try await Program.redis(redis, "HGETALL", "hg:members:{\(room)}:\(room)").split(separator: "\n").map(String.init)
+                let lines = try await Program.redis(redis, "HGETALL", "hg:members:{\(room)}:\(room)").split(separator: "\n").map(
+                    String.init)
                 guard lines.count == 2, lines[0].hasPrefix("eu-west/eu-west-0#") else { return false }
                 return lines[1].contains(#""user":"\#(alice)""#) && lines[1].contains(#""device":"phone""#)
                     && lines[1].contains(#""note":"focus""#) && lines[1].lowercased().contains("busy")

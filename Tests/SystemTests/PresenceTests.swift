@@ -28,7 +28,9 @@ extension QuietMesh {
             let subscribed = try await client.subscribe(room, presence: true)
             #expect(subscribed.members.map(\.user).sorted() == [alice, bob] && subscribed.memberCount == 2)
 
-            let joined = try await observer.roomPresence("alice joined", room, after: mark) { [alice] in $0.joined.contains { $0.user == alice } }
+            let joined = try await observer.roomPresence("alice joined", room, after: mark) { [alice] in
+                $0.joined.contains { $0.user == alice }
+            }
             let member = try #require(joined.joined.first { $0.user == alice })
             #expect(member.status == .online && member.devices == 1 && member.note.isEmpty && joined.count == 2 && joined.left.isEmpty)
 
@@ -122,7 +124,8 @@ extension QuietMesh {
             let control = try await TestClient.connect(mesh.node("us-east"), as: "control-\(bob)")
             let nobody = "nobody-\(alice)"
             let states = try await observer.watch([alice, nobody])
-            #expect(states.map(\.user) == [alice, nobody] && states.allSatisfy { $0.status == .offline && $0.devices == 0 && $0.lastSeen == 0 })
+            #expect(
+                states.map(\.user) == [alice, nobody] && states.allSatisfy { $0.status == .offline && $0.devices == 0 && $0.lastSeen == 0 })
             _ = try await control.watch([alice])
 
             let start = Int64(Date().timeIntervalSince1970 * 1000)
@@ -149,7 +152,8 @@ extension QuietMesh {
             for client in [back, observer, control] { await client.close() }
         }
 
-        @Test("two devices in two regions are one user: the busiest status, and leaving with one is an update") func devices() async throws {
+        @Test("two devices in two regions are one user: the busiest status, and leaving with one is an update") func devices() async throws
+        {
             let observer = try await TestClient.connect(mesh.node("ap-south"), as: bob)
             try await observer.subscribe(room, presence: true)
             _ = try await observer.watch([alice])

@@ -37,7 +37,8 @@ extension QuietMesh {
             guard name != "x{" else { return try await expectAllowed(name) }
             try await expect(
                 .invalidArgument, .subscribe(.with { $0.room = name }), .unsubscribe(.with { $0.room = name }), .publish(.text(name, "x")),
-                .history(.with { $0.room = name }), .members(.with { $0.room = name }), .typing(.with { ($0.room, $0.active) = (name, true) }))
+                .history(.with { $0.room = name }), .members(.with { $0.room = name }),
+                .typing(.with { ($0.room, $0.active) = (name, true) }))
             try await client.ping()
             await client.close()
         }
@@ -85,7 +86,8 @@ extension QuietMesh {
             try await granted.publish("team-a", "x")
             try await granted.subscribe("news")
             try await expect(
-                .permissionDenied, .publish(.text("news", "x")), .subscribe(.with { $0.room = "other" }), .history(.with { $0.room = "team-a" }),
+                .permissionDenied, .publish(.text("news", "x")), .subscribe(.with { $0.room = "other" }),
+                .history(.with { $0.room = "team-a" }),
                 .members(.with { $0.room = "team-a" }), .subscribe(.with { ($0.room, $0.presence) = ("news", true) }), from: granted)
             try await granted.ping()
             for session in [client, guest, granted] { await session.close() }
@@ -93,12 +95,14 @@ extension QuietMesh {
 
         @Test("what is not there yet says so") func unimplemented() async throws {
             try await expect(
-                .unimplemented, .receipt(.with { $0.room = room }), .unread(.with { $0.rooms = [room] }), .refresh(.with { $0.token = "x" }),
+                .unimplemented, .receipt(.with { $0.room = room }), .unread(.with { $0.rooms = [room] }),
+                .refresh(.with { $0.token = "x" }),
                 .publish(.text(room, "x", durability: .mesh)), .subscribe(.with { ($0.room, $0.from) = (room, .with { $0.last = 3 }) }))
             try await client.ping()
             let token = try await mesh.token("alice")
             for hello in [
-                RelayHello.with { ($0.token, $0.session) = (token, "earlier") }, .with { ($0.token, $0.resume) = (token, [.with { $0.room = room }]) },
+                RelayHello.with { ($0.token, $0.session) = (token, "earlier") },
+                .with { ($0.token, $0.resume) = (token, [.with { $0.room = room }]) },
             ] {
                 let other = try await TestClient.open(node)
                 try await expect(.unimplemented, .hello(hello), from: other)
@@ -109,7 +113,8 @@ extension QuietMesh {
         }
 
         @Test("frames come in batches, and without an id they are not answered") func batches() async throws {
-            client.sendText("\n{\"ping\":{}}\n\n{\"id\":90,\"ping\":{}}\r\n{\"unsubscribe\":{\"room\":\"\(room)\"}}\n{\"id\":91,\"ping\":{}}\n")
+            client.sendText(
+                "\n{\"ping\":{}}\n\n{\"id\":90,\"ping\":{}}\r\n{\"unsubscribe\":{\"room\":\"\(room)\"}}\n{\"id\":91,\"ping\":{}}\n")
             _ = try await client.reply(91)
             let pongs = client.recorder.record.frames.dropFirst().map { ($0.id, $0.pong == RelayPong()) }
             #expect(pongs.map(\.0) == [0, 90, 91])

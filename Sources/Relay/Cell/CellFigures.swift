@@ -4,7 +4,9 @@ import Store
 /// What a cell counts. Plain numbers of its own; a scrape adds the cells up.
 struct CellFigures: Sendable {
     enum PublishOutcome: String, CaseIterable, Sendable {
-        case acknowledged, unavailable, exhausted = "resource_exhausted", timedOut = "deadline_exceeded"
+        case acknowledged, unavailable
+        case exhausted = "resource_exhausted"
+        case timedOut = "deadline_exceeded"
     }
 
     var ticks: UInt64 = 0

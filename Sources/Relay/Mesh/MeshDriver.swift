@@ -1,7 +1,7 @@
 import Logging
+import Membership
 import MeshConfiguration
 import MeshCore
-import Membership
 import NIOCore
 import Store
 import Transport

@@ -25,7 +25,10 @@ struct MeshSnapshot {
         }
         let now = Clock.now()
         let known = await running.ask { driver in
-            (driver.peers, driver.linkedNodes.mapValues { ($0.figures, $0.peer.boot) }, driver.lastHeard.mapValues { now - $0 }, driver.topology)
+            (
+                driver.peers, driver.linkedNodes.mapValues { ($0.figures, $0.peer.boot) }, driver.lastHeard.mapValues { now - $0 },
+                driver.topology
+            )
         }
         guard let known else { return }
         peers = known.0

@@ -100,7 +100,8 @@ extension RunningNode {
         let lease = await ask { $0.lease } ?? (ok: false, detail: "stopped")
         let inRoster = await ask { $0.topology.isLive($0.ownNode) } ?? false
         return [
-            storeCheck(stores, attached), .init(name: "mesh", ok: mesh.ok && inRoster, detail: inRoster ? mesh.detail : "not in the roster yet"),
+            storeCheck(stores, attached),
+            .init(name: "mesh", ok: mesh.ok && inRoster, detail: inRoster ? mesh.detail : "not in the roster yet"),
             .init(name: "lease", ok: lease.ok, detail: lease.detail),
         ]
     }

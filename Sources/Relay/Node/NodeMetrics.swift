@@ -73,7 +73,9 @@ extension RunningNode {
     }
 
     private func linkMetrics(_ links: [(NodeID, LinkFigures)], _ ends: [String: UInt64]) -> [MetricFamily] {
-        func family(_ name: String, _ kind: MetricFamily.Kind, _ help: String, _ value: (LinkFigures) -> MetricFamily.Value?) -> MetricFamily {
+        func family(_ name: String, _ kind: MetricFamily.Kind, _ help: String, _ value: (LinkFigures) -> MetricFamily.Value?)
+            -> MetricFamily
+        {
             let samples = links.sorted { $0.0 < $1.0 }.compactMap { node, figures in
                 value(figures).map { MetricFamily.Sample($0, .init("peer", node.description)) }
             }
@@ -88,7 +90,8 @@ extension RunningNode {
             family("heliograph_link_sent_bytes_total", .counter, "Bytes sent to a peer on this link.") { .integer($0.bytesOut) },
             family("heliograph_link_received_bytes_total", .counter, "Bytes received from a peer on this link.") { .integer($0.bytesIn) },
             family("heliograph_link_sent_frames_total", .counter, "Frames sent to a peer on this link.") { .integer($0.framesOut) },
-            MetricFamily("heliograph_link_ends_total", .counter, help: "Links and attempts at one that ended, by reason.", samples: reasons),
+            MetricFamily(
+                "heliograph_link_ends_total", .counter, help: "Links and attempts at one that ended, by reason.", samples: reasons),
         ]
     }
 }

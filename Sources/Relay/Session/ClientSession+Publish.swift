@@ -38,7 +38,8 @@ extension ClientSession {
             sendEphemeral(pending, to: ask.room)
         } else {
             let now = Clock.now()
-            let entry = publishes[ask.room, default: .init(startingAt: nextPublishNumber)].add(pending, now: now, deadline: now + cell.context.timings.publishDeadline)
+            let entry = publishes[ask.room, default: .init(startingAt: nextPublishNumber)].add(
+                pending, now: now, deadline: now + cell.context.timings.publishDeadline)
             nextPublishNumber = max(nextPublishNumber, entry.number + 1)
             sendNumbered(entry, to: ask.room)
         }

@@ -206,7 +206,9 @@ extension ClientSession {
             } catch {
                 throw .invalid("user: \(error)")
             }
-            guard grants.allows(.presence, in: NameRules.inbox(of: user)) else { throw .denied("the token does not allow to watch \(user)") }
+            guard grants.allows(.presence, in: NameRules.inbox(of: user)) else {
+                throw .denied("the token does not allow to watch \(user)")
+            }
         }
         let fresh = Set(users).subtracting(watched)
         guard watched.count + fresh.count <= cell.context.limits.watchedUsersPerSessionMax else {

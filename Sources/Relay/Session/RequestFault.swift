@@ -37,6 +37,8 @@ struct RequestFault: Error {
             case .exhausted: .resourceExhausted
             case .unimplemented: .unimplemented
             }
-        self.init(code: code, message: refusal.message, retryAfterMs: code == .unavailable ? max(250, refusal.retryAfterMs) : refusal.retryAfterMs)
+        self.init(
+            code: code, message: refusal.message, retryAfterMs: code == .unavailable ? max(250, refusal.retryAfterMs) : refusal.retryAfterMs
+        )
     }
 }

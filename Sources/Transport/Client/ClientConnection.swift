@@ -3,9 +3,9 @@ import NIOCore
 import Wire
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// What a connection tells its session. Called on the connection's event loop.
@@ -184,7 +184,9 @@ public final class ClientConnection: ChannelInboundHandler {
         guard writing == 0, descriptor >= 0, !outbox.isEmpty else { return }
         let bytes = outbox.take(encoding)
         let sent = bytes.withUnsafeReadableBytes { sendDirectly($0) }
-        if sent < bytes.readableBytes { handToNIO(bytes.getSlice(at: bytes.readerIndex + sent, length: bytes.readableBytes - sent) ?? bytes) }
+        if sent < bytes.readableBytes {
+            handToNIO(bytes.getSlice(at: bytes.readerIndex + sent, length: bytes.readableBytes - sent) ?? bytes)
+        }
     }
 
     // MARK: Outbound, shared: the fan-out path

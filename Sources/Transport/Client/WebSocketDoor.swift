@@ -55,14 +55,16 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
         }
         guard head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" }) else {
             return HTTPAnswer(
-                status: 426, headers: [("upgrade", "websocket"), ("connection", "upgrade")], body: #"{"error":"this is a WebSocket endpoint"}"#)
+                status: 426, headers: [("upgrade", "websocket"), ("connection", "upgrade")],
+                body: #"{"error":"this is a WebSocket endpoint"}"#)
         }
         guard head.headers.first(name: "sec-websocket-version") == "13" else {
             return HTTPAnswer(
                 status: 426, headers: [("sec-websocket-version", "13")], body: #"{"error":"WebSocket version 13 is spoken here"}"#)
         }
         guard key(of: head) != nil else {
-            return HTTPAnswer(status: 400, body: #"{"error":"Sec-WebSocket-Key is not 16 bytes in base64, or Connection does not say upgrade"}"#)
+            return HTTPAnswer(
+                status: 400, body: #"{"error":"Sec-WebSocket-Key is not 16 bytes in base64, or Connection does not say upgrade"}"#)
         }
         guard encoding(for: head) != nil else {
             return HTTPAnswer(status: 400, body: #"{"error":"no offered subprotocol is heliograph.v1.json or heliograph.v1.proto"}"#)

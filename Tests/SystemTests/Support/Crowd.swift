@@ -93,7 +93,8 @@ struct Crowd: Sendable {
         var orders: [[RelayMessage]] = []
         for subscriber in subscribers { orders.append(try await subscriber.messages(room, until: "end", within: .seconds(30))) }
         let order = orders[0]
-        #expect(orders.allSatisfy { $0.map(\.key) == order.map(\.key) && $0.map(\.position) == order.map(\.position) }, "one order in \(room)")
+        #expect(
+            orders.allSatisfy { $0.map(\.key) == order.map(\.key) && $0.map(\.position) == order.map(\.position) }, "one order in \(room)")
         #expect(order.map(\.position.seq) == (1...UInt64(expected.count + 1)).map { $0 }, "no hole and nothing twice in \(room)")
         #expect(Set(order.map(\.position.epoch)).count == 1)
         #expect(zip(order, order.dropFirst()).allSatisfy { $0.at <= $1.at }, "time does not go back in \(room)")

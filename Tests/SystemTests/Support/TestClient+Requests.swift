@@ -33,7 +33,8 @@ extension TestClient {
     /// As a client does it: with the same key as often as the relay says to come again.
     @discardableResult
     func publishUntilTaken(
-        _ room: String, _ text: String, key: String, within limit: Duration = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation
+        _ room: String, _ text: String, key: String, within limit: Duration = .seconds(30),
+        sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> RelayPublished {
         try await eventually("\(user) publishes \(key) in \(room)", within: limit, sourceLocation: sourceLocation) {
             switch try await ask(.publish(.text(room, text, key: key)), within: limit, sourceLocation: sourceLocation) {

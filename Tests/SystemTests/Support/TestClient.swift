@@ -33,7 +33,8 @@ final class TestClient: Sendable {
 
     /// A TCP connection and nothing more.
     static func dial(
-        _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true, receiveBytes: Int? = nil
+        _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true,
+        receiveBytes: Int? = nil
     ) async throws -> TestClient {
         let recorder = Recorder()
         let (host, port) = try address(of: place.clientURL)
@@ -53,7 +54,8 @@ final class TestClient: Sendable {
 
     /// A WebSocket without a hello.
     static func open(
-        _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true, receiveBytes: Int? = nil
+        _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true,
+        receiveBytes: Int? = nil
     ) async throws -> TestClient {
         let client = try await dial(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
         var request = ByteBuffer()
