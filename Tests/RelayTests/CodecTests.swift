@@ -65,7 +65,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
 
     private static let downs: [TreeDown] = [
         .joined(RoomState(generation: 7, head: place, members: members, count: 900, lastSeen: 5, typing: ["alice", "bob"])),
-        .joined(RoomState(generation: 7, head: .zero)),
+        .joined(RoomState(generation: 7, head: .zero)), .joined(RoomState(generation: 7, head: nil)),
         .refused(generation: 8),
         .members(generation: 9, diff),
         .typing(generation: 10, [.init(user: "alice", active: true), .init(user: "bob", active: false)]),

@@ -25,7 +25,7 @@ final class HubRoom {
     private var countAtJoin = 0
     private(set) var typing = TypingTable()
     private var isQueued = false
-    private var isFetching = false
+    private var fetching: Fetch?
     private var usedAt = Clock.now()
 
     init(name: String, cell: Cell) {
@@ -44,13 +44,13 @@ final class HubRoom {
     private var local: ChildID { .cell(cell.index) }
 
     /// Nothing waits for a time to pass.
-    var isSettled: Bool { uplink.isSettled && !presence.hasLost && typing.isEmpty && (root?.isSettled ?? true) }
+    var isSettled: Bool { uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && (root?.isSettled ?? true) }
 
     func wake() { if !isSettled { cell.restlessHubs[name] = self } }
 
     /// Nobody needs this level any more: no child, nobody present, nothing under way.
     func isIdle(now: Instant) -> Bool {
-        children.isEmpty && presence.isEmpty && owned.isEmpty && !isFetching && (root?.isIdle ?? true) && now - usedAt >= .seconds(30)
+        children.isEmpty && presence.isEmpty && owned.isEmpty && fetching == nil && (root?.isIdle ?? true) && now - usedAt >= .seconds(30)
     }
 
     // MARK: Place
@@ -116,6 +116,7 @@ final class HubRoom {
             perform(action)
         }
         if presence.hasLost { expirePresence(now: now) }
+        retryFetch(now: now)
         if !typing.isEmpty { change(typing.expire(now: now)) }
         root?.tick(now: now)
     }
@@ -172,7 +173,7 @@ final class HubRoom {
     static let membersInJoinMax = 500
 
     private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
-        var state = RoomState(generation: generation, head: root?.head ?? feed.head ?? .zero)
+        var state = RoomState(generation: generation, head: root == nil ? feed.head : root?.knownHead ?? feed.head)
         state.count = root == nil ? (uplink.covers(.presence) ? mirror.count : countAtJoin) : presence.count
         if interest.contains(.presence) {
             let members = root == nil ? mirror.all : presence.members
@@ -207,7 +208,7 @@ final class HubRoom {
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         countAtJoin = state.count
-        if uplink.covers(.messages), let hole = feed.joined(head: state.head) { fetch(hole) }
+        if uplink.covers(.messages), let head = state.head, let hole = feed.joined(head: head) { fetch(hole) }
         if uplink.covers(.presence) {
             let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
             if let diff { tellAll(.presence) { .members(generation: $0, diff) } }
@@ -259,12 +260,27 @@ final class HubRoom {
         for part in delivery.parts(bytesGoal: Self.deliveryBytesGoal) { tellAll(.messages) { .delivery(generation: $0, part) } }
     }
 
+    /// A hole that is being asked for. While nobody can answer it is asked for again: what cannot be had now is not lost.
+    private struct Fetch {
+        var hole: OrderedFeed<RoomMessage>.Hole
+        var begunAt: Instant
+        /// Nil while a request is under way.
+        var refusedAt: Instant?
+    }
+
     private static let fetchPage = 500
+    private static let fetchRetry = TimeSpan.milliseconds(500)
+    /// Past it the hole is announced as a gap; what comes after it has waited long enough.
+    private static let fetchBound = TimeSpan.seconds(15)
+
+    private func fetch(_ hole: OrderedFeed<RoomMessage>.Hole) {
+        guard fetching == nil else { return }
+        fetching = Fetch(hole: hole, begunAt: Clock.now())
+        ask(for: hole)
+    }
 
     /// Asks the root's log for what is missing here.
-    private func fetch(_ hole: OrderedFeed<RoomMessage>.Hole) {
-        guard !isFetching else { return }
-        isFetching = true
+    private func ask(for hole: OrderedFeed<RoomMessage>.Hole) {
         let ask = HistoryAsk(after: hole.after, before: hole.before, limit: Self.fetchPage, newest: false)
         cell.ask(name, .history(ask), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
             self?.fetched(answer, for: hole)
@@ -272,14 +288,28 @@ final class HubRoom {
     }
 
     private func fetched(_ answer: RootResponse.Answer, for hole: OrderedFeed<RoomMessage>.Hole) {
-        isFetching = false
-        guard case .history(let messages, let more) = answer else {
-            return forward(feed.gaveUp())
-        }
+        guard case .history(let messages, let more) = answer else { return fetchRefused() }
+        fetching = nil
         let found = messages.compactMap { message in message.position.map { ($0, message) } }
         let (output, next) = feed.fetched(found, for: hole, more: more)
         forward(output)
         if let next { fetch(next) }
+    }
+
+    private func fetchRefused() {
+        let now = Clock.now()
+        if let fetching, now - fetching.begunAt < Self.fetchBound {
+            self.fetching?.refusedAt = now
+            return wake()
+        }
+        fetching = nil
+        forward(feed.gaveUp())
+    }
+
+    private func retryFetch(now: Instant) {
+        guard let fetching, let refusedAt = fetching.refusedAt, now - refusedAt >= Self.fetchRetry else { return }
+        self.fetching?.refusedAt = nil
+        ask(for: fetching.hole)
     }
 
     private func forward(_ outputs: [OrderedFeed<RoomMessage>.Output]) {

@@ -170,7 +170,7 @@ final class LeafRoom {
 
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
-        head = max(head, state.head)
+        head = max(head, state.head ?? .zero)
         countAtJoin = state.count
         if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }

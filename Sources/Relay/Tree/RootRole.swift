@@ -43,7 +43,6 @@ final class RootRole {
         load()
     }
 
-    var head: Position { log.head }
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }

@@ -183,7 +183,7 @@ enum TreeCodec {
     private static func joined(_ state: RoomState) -> MeshTreeJoined {
         .with {
             $0.generation = state.generation
-            $0.head = place(state.head)
+            if let head = state.head { $0.head = place(head) }
             $0.members = state.members.map(member)
             $0.count = UInt32(state.count)
             $0.lastSeen = state.lastSeen
@@ -193,7 +193,7 @@ enum TreeCodec {
 
     private static func state(_ joined: MeshTreeJoined) -> RoomState {
         RoomState(
-            generation: joined.generation, head: position(joined.head), members: joined.members.map(member), count: Int(joined.count),
+            generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member), count: Int(joined.count),
             lastSeen: joined.lastSeen, typing: joined.typing)
     }
 

@@ -65,7 +65,8 @@ struct Delivery: Sendable {
 /// The state of a room with which a join is answered.
 struct RoomState: Sendable {
     var generation: UInt64
-    var head: Position
+    /// Nil while it is not known: the log could not be opened.
+    var head: Position?
     /// As far as the join asked for presence.
     var members: [Member] = []
     var count = 0
