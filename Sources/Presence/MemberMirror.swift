@@ -25,8 +25,12 @@ public struct MemberMirror: Sendable {
             }
             if old != member { diff.updated.append(member) }
         }
-        if fresh.count >= newCount { diff.left = members.keys.filter { next[$0] == nil } }
-        members = next
+        if fresh.count >= newCount {
+            diff.left = members.keys.filter { next[$0] == nil }
+            members = next
+        } else {
+            members.merge(next) { _, new in new }
+        }
         count = newCount
         lastSeen = seen
         diff.count = newCount

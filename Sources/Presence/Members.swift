@@ -66,5 +66,25 @@ public struct MemberDiff: Hashable, Sendable {
     public var lastSeen: WallMilliseconds = 0
 
     public init() {}
+
+    /// The same in pieces of at most `entriesMax` members, in order; almost always one.
+    public func parts(entriesMax: Int) -> [MemberDiff] {
+        guard joined.count + updated.count + left.count > entriesMax else { return [self] }
+        var parts: [MemberDiff] = []
+        func add(_ count: Int, _ fill: (inout MemberDiff, Range<Int>) -> Void) {
+            for start in stride(from: 0, to: count, by: entriesMax) {
+                var part = MemberDiff()
+                part.count = self.count
+                part.lastSeen = lastSeen
+                fill(&part, start..<min(count, start + entriesMax))
+                parts.append(part)
+            }
+        }
+        add(joined.count) { $0.joined = Array(joined[$1]) }
+        add(updated.count) { $0.updated = Array(updated[$1]) }
+        add(left.count) { $0.left = Array(left[$1]) }
+        return parts
+    }
+
     public var isEmpty: Bool { joined.isEmpty && updated.isEmpty && left.isEmpty }
 }

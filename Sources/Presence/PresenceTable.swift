@@ -32,7 +32,13 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     /// Where a user's sessions are to be found; few for each, so a list is smaller than a table and as fast.
     private var byUser: [String: [SessionReference]] = [:]
     private var published: [String: Member] = [:]
+    /// Users whose merged state may have changed since the last diff. Kept only where diffs are made: at a root.
     private var dirty: Set<String> = []
+    private var isPublishing = false
+    /// Until then nobody is told to have left: whoever was there may still have to announce herself.
+    private var holdsLeftUntil = Instant.zero
+    /// Published users of whom nobody has announced anything since this level is the root.
+    private var unheard: Set<String> = []
 
     public init() {}
 
@@ -157,22 +163,45 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
 
     // MARK: What members are told
 
+    /// This level is the root from now on and makes the diffs. `known` is what was published before, as it was heard here: nobody is told
+    /// about them again, and who does not announce herself within `grace` has left.
+    public mutating func startPublishing(known: [Member], now: Instant, grace: TimeSpan) {
+        guard !isPublishing else { return }
+        isPublishing = true
+        holdsLeftUntil = now + grace
+        published = Dictionary(known.map { ($0.user, $0) }, uniquingKeysWith: { _, last in last })
+        dirty = Set(byUser.keys).union(published.keys)
+        unheard = Set(published.keys).subtracting(byUser.keys)
+    }
+
+    public mutating func stopPublishing() {
+        isPublishing = false
+        published.removeAll()
+        dirty.removeAll()
+        unheard.removeAll()
+    }
+
     /// The difference to the last call, merged over everything that happened since; nil for none.
-    public mutating func takeDiff() -> MemberDiff? {
+    public mutating func takeDiff(now: Instant) -> MemberDiff? {
         guard !dirty.isEmpty else { return nil }
         var diff = MemberDiff()
+        var held: Set<String> = []
         for user in dirty {
-            let now = Member.merging(user, entries(of: user))
+            let merged = Member.merging(user, entries(of: user))
             let before = published[user]
-            guard now != before else { continue }
-            published[user] = now
-            if let now {
-                if before == nil { diff.joined.append(now) } else { diff.updated.append(now) }
+            guard merged != before else { continue }
+            if merged == nil, now < holdsLeftUntil, unheard.contains(user) {
+                held.insert(user)
+                continue
+            }
+            published[user] = merged
+            if let merged {
+                if before == nil { diff.joined.append(merged) } else { diff.updated.append(merged) }
             } else {
                 diff.left.append(user)
             }
         }
-        dirty.removeAll()
+        dirty = held
         diff.count = published.count
         return diff.isEmpty ? nil : diff
     }
@@ -193,11 +222,14 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
 
     private mutating func index(_ entry: MemberEntry, _ node: NodeID) {
         byUser[entry.user, default: []].append(SessionReference(node: node, session: entry.session))
-        dirty.insert(entry.user)
+        if isPublishing {
+            dirty.insert(entry.user)
+            unheard.remove(entry.user)
+        }
     }
 
     private mutating func unindex(_ entry: MemberEntry, _ node: NodeID, _ session: UInt64) {
-        dirty.insert(entry.user)
+        if isPublishing { dirty.insert(entry.user) }
         byUser[entry.user]?.removeAll { $0 == SessionReference(node: node, session: session) }
         if byUser[entry.user]?.isEmpty == true { byUser[entry.user] = nil }
     }

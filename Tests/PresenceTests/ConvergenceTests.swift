@@ -19,7 +19,7 @@ private struct PresenceModel {
     var random: SeededRandom
     var nodes: [Node]
     var levels = [Table(), Table()]
-    var root = Table()
+    var root = Table.root()
     /// A subscriber's list, kept from the root's diffs alone.
     var list: [String: Member] = [:]
     var now = Instant.zero
@@ -116,7 +116,7 @@ private struct PresenceModel {
     }
 
     mutating func takeDiff() {
-        guard let diff = root.takeDiff() else { return }
+        guard let diff = root.takeDiff(now: .zero) else { return }
         if diff.isEmpty { diffsWithNothing += 1 }
         for member in diff.joined {
             #expect(list.updateValue(member, forKey: member.user) == nil, "joined twice: \(member.user)")

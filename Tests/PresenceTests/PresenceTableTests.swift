@@ -33,64 +33,64 @@ private func said(_ diff: MemberDiff?) -> String {
 
 @Suite("The table of members: what owners say") struct PresenceTableOwnerTests {
     @Test("a snapshot replaces what its owner said, and only that") func snapshots() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         #expect(table.isEmpty)
         #expect(table.apply(snapshot(boot(), 1, entry(1, "alice"), entry(2, "bob")), from: 1) == .applied)
         #expect(table.apply(snapshot(boot(n2), 1, entry(1, "carol")), from: 2) == .applied)
-        #expect(said(table.takeDiff()) == "+alice +bob +carol =3")
+        #expect(said(table.takeDiff(now: .zero)) == "+alice +bob +carol =3")
         #expect(table.apply(snapshot(boot(), 2, entry(2, "bob"), entry(3, "dave")), from: 1) == .applied)
-        #expect(said(table.takeDiff()) == "+dave -alice =3")
+        #expect(said(table.takeDiff(now: .zero)) == "+dave -alice =3")
     }
 
     @Test("older and repeated announcements are known") func stale() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 5, entry(1, "alice")), from: 1)
         #expect(table.apply(snapshot(boot(), 4), from: 1) == .stale)
         #expect(table.apply(delta(boot(), from: 4, 5, [], removed: [1]), from: 1) == .stale)
         #expect(table.apply(delta(boot(), from: 3, 4, [], removed: [1]), from: 1) == .stale)
-        #expect(said(table.takeDiff()) == "+alice =1")
+        #expect(said(table.takeDiff(now: .zero)) == "+alice =1")
         #expect(table.apply(snapshot(boot(), 5, entry(1, "alice")), from: 2) == .applied, "announced again over another way")
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
     }
 
     @Test("deltas follow on each other, and one that does not asks for a snapshot") func deltas() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         #expect(table.apply(delta(boot(), from: 0, 1, [entry(1, "alice")]), from: 1) == .outOfStep, "nothing is known of the owner")
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         #expect(table.apply(delta(boot(), from: 1, 2, [entry(2, "bob")], removed: [1]), from: 1) == .applied)
-        #expect(said(table.takeDiff()) == "+bob =1")
+        #expect(said(table.takeDiff(now: .zero)) == "+bob =1")
         #expect(table.apply(delta(boot(), from: 3, 4, [entry(3, "carol")]), from: 1) == .outOfStep)
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
         #expect(table.apply(snapshot(boot(), 4, entry(2, "bob"), entry(3, "carol")), from: 1) == .applied)
-        #expect(said(table.takeDiff()) == "+carol =2")
+        #expect(said(table.takeDiff(now: .zero)) == "+carol =2")
     }
 
     @Test("a newer boot ends the older one at once, whatever it says") func boots() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(n1, 1), 9, entry(1, "alice"), entry(2, "bob")), from: 1)
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         #expect(table.apply(snapshot(boot(n1, 2), 1, entry(1, "bob")), from: 1) == .applied)
-        #expect(said(table.takeDiff()) == "-alice =1")
+        #expect(said(table.takeDiff(now: .zero)) == "-alice =1")
         #expect(table.apply(snapshot(boot(n1, 1), 10, entry(1, "alice")), from: 1) == .stale)
         #expect(table.apply(gone(boot(n1, 1)), from: 1) == .stale)
         #expect(table.apply(delta(boot(n1, 3), from: 1, 2, []), from: 1) == .outOfStep)
-        #expect(said(table.takeDiff()) == "-bob =0")
+        #expect(said(table.takeDiff(now: .zero)) == "-bob =0")
     }
 
     @Test("gone counts only from where its owner was heard") func goneFromItsSource() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         #expect(table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 2) == .applied, "moved to another way")
         #expect(table.apply(gone(boot()), from: 1) == .stale)
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
         #expect(table.apply(gone(boot()), from: 2) == .applied)
-        #expect(said(table.takeDiff()) == "-alice =0")
+        #expect(said(table.takeDiff(now: .zero)) == "-alice =0")
         #expect(table.apply(gone(boot()), from: 2) == .stale)
     }
 
     @Test("that a newer boot is gone ends the older one too, and is passed on") func newerIsGone() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(n1, 1), 1, entry(1, "alice")), from: 1)
         #expect(table.apply(gone(boot(n1, 2)), from: 2) == .applied)
         #expect(table.isEmpty)
@@ -99,47 +99,47 @@ private func said(_ diff: MemberDiff?) -> String {
 
 @Suite("The table of members: contact") struct PresenceTableContactTests {
     @Test("lost owners are hidden after the grace period only") func lost() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "bob")), from: 2)
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         #expect(!table.hasLost)
         table.lost(1, now: at(0))
         table.lost(1, now: at(900))
         #expect(table.hasLost)
         #expect(table.expire(now: at(999), grace: .seconds(1)).isEmpty)
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
         #expect(table.expire(now: at(1000), grace: .seconds(1)) == [gone(boot())])
-        #expect(said(table.takeDiff()) == "-alice =1")
+        #expect(said(table.takeDiff(now: .zero)) == "-alice =1")
         #expect(!table.hasLost)
     }
 
     @Test("contact within the grace period: nobody leaves and nobody joins", arguments: [true, false])
     func returned(_ isSnapshot: Bool) {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         table.lost(1, now: at(0))
         #expect(table.snapshots().isEmpty, "who is out of contact would look alive")
         let again = isSnapshot ? snapshot(boot(), 1, entry(1, "alice")) : delta(boot(), from: 1, 2, [])
         #expect(table.apply(again, from: 2) == .applied)
         #expect(table.expire(now: at(60_000), grace: .seconds(1)).isEmpty)
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
         #expect(table.snapshots().count == 1)
     }
 
     @Test("back after the grace period: shown again") func shownAgain() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 7, entry(1, "alice")), from: 1)
         table.lost(1, now: at(0))
         _ = table.expire(now: at(1000), grace: .seconds(1))
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         #expect(table.apply(snapshot(boot(), 7, entry(1, "alice")), from: 1) == .applied)
-        #expect(said(table.takeDiff()) == "+alice =1")
+        #expect(said(table.takeDiff(now: .zero)) == "+alice =1")
     }
 
     @Test("what a store remembers stands until its owner speaks") func preload() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "bob")), from: 2)
         table.preload(
             [
@@ -147,23 +147,23 @@ private func said(_ diff: MemberDiff?) -> String {
                 (boot(n2), entry(9, "ghost")),
             ],
             from: 0, now: at(0))
-        #expect(said(table.takeDiff()) == "+alice +bob =2")
+        #expect(said(table.takeDiff(now: .zero)) == "+alice +bob =2")
         #expect(table.apply(delta(boot(n1, 2), from: 3, 4, []), from: 1) == .outOfStep)
         #expect(table.apply(snapshot(boot(n1, 2), 4, entry(2, "alice")), from: 1) == .applied)
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
         #expect(table.expire(now: at(60_000), grace: .seconds(1)).isEmpty)
     }
 
     @Test("what a store remembers of the dead ends with the grace period") func preloadOfTheDead() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         table.preload([(boot(), entry(1, "alice"))], from: 0, now: at(0))
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         #expect(table.expire(now: at(5000), grace: .seconds(5)).map(\.owner) == [boot()])
-        #expect(said(table.takeDiff()) == "-alice =0")
+        #expect(said(table.takeDiff(now: .zero)) == "-alice =0")
     }
 
     @Test("dropping a source forgets what was heard from it alone") func drop() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "bob")), from: 2)
         table.drop(1)
@@ -174,36 +174,36 @@ private func said(_ diff: MemberDiff?) -> String {
 
 @Suite("The table of members: what members are told") struct PresenceTableDiffTests {
     @Test("an update is an update, also over another session or node") func updates() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         _ = table.apply(delta(boot(), from: 1, 2, [entry(1, "alice", .away)]), from: 1)
-        #expect(said(table.takeDiff()) == "~alice =1")
+        #expect(said(table.takeDiff(now: .zero)) == "~alice =1")
         _ = table.apply(delta(boot(), from: 2, 3, [entry(5, "alice", .away)], removed: [1]), from: 1)
-        #expect(table.takeDiff() == nil, "another session of hers, looking the same")
+        #expect(table.takeDiff(now: .zero) == nil, "another session of hers, looking the same")
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "alice", .away)), from: 2)
         _ = table.apply(delta(boot(), from: 3, 4, [], removed: [5]), from: 1)
-        #expect(table.takeDiff() == nil, "moved to another node within a tick")
+        #expect(table.takeDiff(now: .zero) == nil, "moved to another node within a tick")
     }
 
     @Test("what came and went within a tick is not told") func coalesced() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.apply(delta(boot(), from: 1, 2, [], removed: [1]), from: 1)
         #expect(table.hasChanges)
-        #expect(table.takeDiff() == nil)
+        #expect(table.takeDiff(now: .zero) == nil)
         #expect(!table.hasChanges)
     }
 
     @Test("invisible on any session hides her: she leaves, and joins when it ends") func invisible() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable<Int>.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice"), entry(2, "bob")), from: 1)
-        _ = table.takeDiff()
+        _ = table.takeDiff(now: .zero)
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "alice", .invisible)), from: 2)
-        #expect(said(table.takeDiff()) == "-alice =1")
+        #expect(said(table.takeDiff(now: .zero)) == "-alice =1")
         #expect(table.member("alice") == nil && table.members.map(\.user) == ["bob"])
         _ = table.apply(snapshot(boot(n2), 2), from: 2)
-        #expect(said(table.takeDiff()) == "+alice =2")
+        #expect(said(table.takeDiff(now: .zero)) == "+alice =2")
     }
 
     @Test("busy over online over away; devices are distinct") func merging() {
@@ -223,5 +223,51 @@ private func said(_ diff: MemberDiff?) -> String {
         var random = SeededRandom(seed: 3)
         let merged = Set((0..<50).map { _ in Member.merging("a", sessions.shuffled(using: &random)) })
         #expect(merged.count == 1)
+    }
+}
+
+@Suite("A table that becomes the root's") struct PublishingTests {
+    private let alice = Member(user: "alice", status: .online, note: "", devices: 1)
+
+    @Test("what was published before is not told again, and who is not announced leaves after the grace period")
+    func takesOver() {
+        var table = PresenceTable<Int>()
+        #expect(table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1) == .applied)
+        #expect(!table.hasChanges, "a level that makes no diffs collects no changes")
+        let zoe = Member(user: "zoe", status: .online, note: "", devices: 1)
+        table.startPublishing(known: [alice, zoe], now: at(0), grace: .milliseconds(5000))
+        #expect(said(table.takeDiff(now: at(100))) == "")
+        #expect(table.count == 2)
+        #expect(said(table.takeDiff(now: at(5000))) == "-zoe =1")
+    }
+
+    @Test("who has announced herself and goes is told at once")
+    func leavesAtOnce() {
+        var table = PresenceTable<Int>()
+        table.startPublishing(known: [alice], now: at(0), grace: .milliseconds(5000))
+        #expect(table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1) == .applied)
+        #expect(said(table.takeDiff(now: at(1))) == "")
+        #expect(table.apply(delta(boot(), from: 1, 2, [], removed: [1]), from: 1) == .applied)
+        #expect(said(table.takeDiff(now: at(2))) == "-alice =0")
+    }
+
+    @Test("a diff is cut into parts that hold all of it") func parts() {
+        var diff = MemberDiff()
+        diff.joined = (0..<7).map { Member(user: "j\($0)", status: .online, note: "", devices: 1) }
+        diff.left = (0..<4).map { "l\($0)" }
+        diff.count = 9
+        let parts = diff.parts(entriesMax: 3)
+        #expect(parts.map { $0.joined.count + $0.left.count } == [3, 3, 1, 3, 1])
+        #expect(parts.flatMap(\.joined) == diff.joined && parts.flatMap(\.left) == diff.left && parts.allSatisfy { $0.count == 9 })
+        #expect(diff.parts(entriesMax: 11) == [diff])
+    }
+}
+
+extension PresenceTable {
+    /// As a root has it from the beginning.
+    static func root() -> PresenceTable {
+        var table = PresenceTable()
+        table.startPublishing(known: [], now: .zero, grace: .zero)
+        return table
     }
 }
