@@ -47,6 +47,8 @@ public struct Children<Child: Hashable & Sendable>: Sendable {
         states.compactMap { child, state in state.isLive ? nil : (child, state.generation, state.interest) }
     }
 
+    public var hasUnanswered: Bool { states.contains { !$0.value.isLive } }
+
     /// The join of this generation is being answered: the child is live from here on. False if it is not the one that waits.
     public mutating func answered(_ child: Child, generation: UInt64) -> Bool {
         guard let state = states[child], state.generation == generation, !state.isLive else { return false }

@@ -77,11 +77,14 @@ public struct RootLog<Entry: Sendable>: Sendable {
         return .open(knownHead: head)
     }
 
-    public mutating func opened(head stored: Position, lastAt storedAt: WallMilliseconds, attempt answered: UInt64) {
-        guard state == .opening, answered == attempt else { return }
+    /// False for an answer that came too late.
+    @discardableResult
+    public mutating func opened(head stored: Position, lastAt storedAt: WallMilliseconds, attempt answered: UInt64) -> Bool {
+        guard state == .opening, answered == attempt else { return false }
         head = max(head, stored)
         lastAt = max(lastAt, storedAt)
         state = .open
+        return true
     }
 
     /// The batch in flight was appended; its entries, in order, are returned to be announced. `at` is the time of the last one.

@@ -105,7 +105,8 @@ private struct PublishModel {
         asked = nil
         if losing, chance(10) { return log.failed(attempt: attempt) }
         guard let entries else {
-            return log.opened(head: Position(epoch: 1, seq: UInt64(stored.count)), lastAt: 0, attempt: attempt)
+            log.opened(head: Position(epoch: 1, seq: UInt64(stored.count)), lastAt: 0, attempt: attempt)
+            return
         }
         let places = entries.map { append($0.publish) }
         if losing, chance(15) { return log.failed(attempt: attempt) }

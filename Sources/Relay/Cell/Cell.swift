@@ -312,7 +312,8 @@ final class Cell {
     func ask(_ room: String, _ ask: RootRequest.Ask, deadline: TimeSpan, _ completion: @escaping RequestTable.Completion) {
         guard let id = requests.add(deadline: Clock.now() + deadline, completion) else {
             drops.count(.requestTableFull)
-            return completion(.refused(Refusal(.exhausted, "too many requests are under way on this node", retryAfterMs: 1000)))
+            let refusal = Refusal(.exhausted, "too many requests are under way on this node", retryAfterMs: 1000)
+            return loop.assumeIsolated().execute { completion(.refused(refusal)) }
         }
         post(.request(room: room, RootRequest(origin: context.owner, id: id, hops: 0, ask: ask)), to: hubCell(of: room))
     }

@@ -88,7 +88,10 @@ extension ClientSession {
     }
 
     private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool) {
-        guard !isEnded, let subscription = subscriptions[leaf.name] else { return }
+        guard !isEnded else { return }
+        guard let subscription = subscriptions[leaf.name] else {
+            return fail(id, .unavailable("the subscription ended before the room's home was reached"))
+        }
         guard reached else {
             if !subscription.isLive { leave(leaf.name) }
             return fail(id, .unavailable("the room's home cannot be reached now"))
@@ -116,7 +119,7 @@ extension ClientSession {
             $0.head = RelayPosition(leaf.head)
             $0.recovered = false
             $0.replayed = 0
-            $0.members = members.sorted { $0.user < $1.user }.map(RelayMember.init)
+            $0.members = members.sorted { $0.user < $1.user }.prefix(HubRoom.membersInJoinMax).map(RelayMember.init)
             $0.memberCount = UInt32(max(count, members.count))
             $0.typing = interest.contains(.typing) ? leaf.typingUsers : []
         }
@@ -228,7 +231,7 @@ extension ClientSession {
         for user in users {
             let leaf = cell.leaf(NameRules.inbox(of: user))
             leaf.whenCovered(.presence) { [weak self] reached in
-                if let self, watched.contains(user), !isEnded { leaf.watch(self, true) }
+                if let self, watched.contains(user), !isEnded { leaf.watch(self, true, owesState: !reached) }
                 answer.settle(user, reached ? .init(user, leaf.userState().member, lastSeen: leaf.userState().lastSeen) : nil)
             }
         }

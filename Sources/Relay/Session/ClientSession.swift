@@ -43,6 +43,7 @@ final class ClientSession: ClientConnectionDelegate {
     var typingIn: [String: Instant] = [:]
     /// Frames that arrived while the token was checked.
     private var held: [RelayClientFrame] = []
+    private var heldBytes = 0
     private var isDraining = false
     private var saidGoodbye = false
 
@@ -73,6 +74,10 @@ final class ClientSession: ClientConnectionDelegate {
     func connectionReceived(_ payload: ByteBuffer) {
         let limits = cell.context.limits
         let most = if case .awaitingHello = state { limits.maxHelloBytes } else { limits.maxFrameBytes }
+        if case .verifying = state {
+            heldBytes += payload.readableBytes
+            guard heldBytes <= limits.maxHelloBytes else { return goodbye(.rateLimitAbused, "too much before the welcome") }
+        }
         let frames: [RelayClientFrame]
         do throws(FrameFault) {
             frames = try ClientFrameDecoder.decode(payload, encoding: connection.encoding, frameBytesMax: most)
@@ -100,11 +105,13 @@ final class ClientSession: ClientConnectionDelegate {
 
     func connectionIsSlow() { cell.queueSlow(self) }
 
-    /// The peer does not read: what waits for it is given up, and it resumes when it comes back.
+    /// The peer does not read: what waits for it is given up, and it reads history when it comes back.
     func endSlow() {
         guard !isEnded else { return }
         connection.discardOutbox()
         goodbye(.slowConsumer, "the connection did not keep up")
+        // Also if it was told goodbye before, by a node that stops.
+        connection.close(code: CloseCode.slowConsumer.rawValue, reason: "the connection did not keep up")
         end()
     }
 

@@ -34,7 +34,12 @@ final class HubRoom {
         feed = Self.makeFeed(cell)
     }
 
-    /// A feed that nobody below follows is forgotten: whoever comes next starts at the head of that moment.
+    /// A feed that nobody below follows and nothing flows into is forgotten: whoever comes next starts at the head of that moment.
+    private func forgetFeedIfUnfollowed() {
+        guard root == nil, feed.head != nil, !uplink.covers(.messages), !children.interest.contains(.messages) else { return }
+        feed = Self.makeFeed(cell)
+    }
+
     private static func makeFeed(_ cell: Cell) -> OrderedFeed<RoomMessage> {
         OrderedFeed(heldMax: cell.context.limits.tailMessagesMax)
     }
@@ -44,7 +49,7 @@ final class HubRoom {
     private var local: ChildID { .cell(cell.index) }
 
     /// Nothing waits for a time to pass.
-    var isSettled: Bool { uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && (root?.isSettled ?? true) }
+    var isSettled: Bool { uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && !children.hasUnanswered && (root?.isSettled ?? true) }
 
     func wake() { if !isSettled { cell.restlessHubs[name] = self } }
 
@@ -67,6 +72,7 @@ final class HubRoom {
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
         if place == .root, root == nil {
+            presence.startPublishing(known: mirror.all, now: Clock.now(), grace: cell.context.timings.presenceGrace)
             root = RootRole(hub: self)
             presence.drop(.store)
         }
@@ -104,7 +110,6 @@ final class HubRoom {
 
     private func updateInterest() {
         used()
-        if feed.head != nil, !children.interest.contains(.messages) { feed = Self.makeFeed(cell) }
         if let action = uplink.want(children.interest, now: usedAt, nextGeneration: cell.nextGeneration) { perform(action) }
     }
 
@@ -115,6 +120,7 @@ final class HubRoom {
         {
             perform(action)
         }
+        forgetFeedIfUnfollowed()
         if presence.hasLost { expirePresence(now: now) }
         retryFetch(now: now)
         if !typing.isEmpty { change(typing.expire(now: now)) }
@@ -173,7 +179,7 @@ final class HubRoom {
     static let membersInJoinMax = 500
 
     private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
-        var state = RoomState(generation: generation, head: root == nil ? feed.head : root?.knownHead ?? feed.head)
+        var state = RoomState(generation: generation, head: feed.head)
         state.count = root == nil ? (uplink.covers(.presence) ? mirror.count : countAtJoin) : presence.count
         if interest.contains(.presence) {
             let members = root == nil ? mirror.all : presence.members
@@ -208,6 +214,7 @@ final class HubRoom {
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         countAtJoin = state.count
+        forgetFeedIfUnfollowed()
         if uplink.covers(.messages), let head = state.head, let hole = feed.joined(head: head) { fetch(hole) }
         if uplink.covers(.presence) {
             let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
@@ -393,9 +400,15 @@ final class HubRoom {
         wake()
     }
 
+    /// Another node makes the diffs from now on. What was published here is what the children know.
+    func stopPublishing() {
+        _ = mirror.reset(to: presence.members, count: presence.count, lastSeen: root?.lastSeen ?? 0)
+        presence.stopPublishing()
+    }
+
     /// The members' diff of the root, to everybody who asked for presence.
     func publishPresence(lastSeen: WallMilliseconds) -> MemberDiff? {
-        guard var diff = presence.takeDiff() else { return nil }
+        guard var diff = presence.takeDiff(now: Clock.now()) else { return nil }
         if !diff.left.isEmpty { diff.lastSeen = lastSeen }
         tellAll(.presence) { .members(generation: $0, diff) }
         return diff

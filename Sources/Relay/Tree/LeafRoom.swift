@@ -25,6 +25,8 @@ final class LeafRoom {
     private var presenceListeners: [ObjectIdentifier: ClientSession] = [:]
     private var typingListeners: [ObjectIdentifier: ClientSession] = [:]
     private var watchers: [ObjectIdentifier: ClientSession] = [:]
+    /// Somebody was told UNKNOWN and has not been told more since.
+    private var owesWatchers = false
     /// Subscriptions and watches that wait for the state of the room.
     private var waiting: [Waiting] = []
 
@@ -133,8 +135,10 @@ final class LeafRoom {
         typingListeners[ObjectIdentifier(session)] = typing ? session : nil
     }
 
-    func watch(_ session: ClientSession, _ on: Bool) {
+    /// - Parameter owesState: she was told UNKNOWN, so the state follows when it is known.
+    func watch(_ session: ClientSession, _ on: Bool, owesState: Bool = false) {
         watchers[ObjectIdentifier(session)] = on ? session : nil
+        if owesState { owesWatchers = true }
     }
 
     var members: [Member] { mirror.all }
@@ -173,6 +177,7 @@ final class LeafRoom {
         head = max(head, state.head ?? .zero)
         countAtJoin = state.count
         if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
+        if uplink.covers(.presence), owesWatchers { tellWatchers() }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()
         updateInterest()
@@ -241,8 +246,8 @@ final class LeafRoom {
         }
     }
 
-    /// Sends the batches. Nothing called from here can change the lists: a connection that fails or falls behind only says so, and is ended
-    /// after the tick.
+    /// Sends the batches. Nothing called from here can change the lists: a connection that fails or falls behind is put on the list of those to
+    /// flush, or of the slow ones, and is ended after the walk.
     func fanOut() {
         guard isQueued else { return }
         isQueued = false
@@ -266,10 +271,17 @@ final class LeafRoom {
 
     private func tell(_ diff: MemberDiff) {
         if !presenceListeners.isEmpty {
-            var frame = RelayServerFrame()
-            frame.roomPresence = .init(name, diff)
-            tell(frame, presenceListeners.values)
+            for part in diff.parts(entriesMax: HubRoom.membersInJoinMax) {
+                var frame = RelayServerFrame()
+                frame.roomPresence = .init(name, part)
+                tell(frame, presenceListeners.values)
+            }
         }
+        tellWatchers()
+    }
+
+    private func tellWatchers() {
+        owesWatchers = false
         guard !watchers.isEmpty, let user = NameRules.owner(ofInbox: name) else { return }
         var frame = RelayServerFrame()
         frame.userPresence = .init(user, mirror.member(user), lastSeen: mirror.lastSeen)

@@ -16,6 +16,9 @@ final class RootRole {
     private var order = PublisherOrder<PublisherStream>()
     private var queuedBytes = 0
     private var openedFence: Fence?
+    /// An opening that failed is not tried again at once.
+    private var openFailedAt: Instant?
+    private static let openRetry = TimeSpan.milliseconds(500)
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
@@ -47,12 +50,15 @@ final class RootRole {
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
     var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
-    var isSettled: Bool { isIdle && !hub.presence.hasChanges }
+    var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
+    /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
+    private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
     private var store: any RegionStore { cell.store }
     private var room: String { hub.name }
 
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
+        hub.stopPublishing()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
 
@@ -90,7 +96,7 @@ final class RootRole {
             return false
         }
         if interest.contains(.messages), log.state != .open, log.state != .appending {
-            if let action = log.needHead() { perform(action) }
+            openIfNeeded()
             return false
         }
         return true
@@ -134,7 +140,8 @@ final class RootRole {
 
     private func enqueue(_ entry: PendingAppend) {
         guard cell.storeKeeper.isUp else {
-            return refuse([entry], Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000))
+            cell.drops.count(.storeUnavailable)
+            return cell.answer(entry.request, .refused(Self.storeIsAway))
         }
         let limits = cell.context.limits
         guard log.queued < limits.publishQueuePerRoomMax, queuedBytes + entry.ask.body.readableBytes <= limits.publishBytesPerRoomMax else {
@@ -184,19 +191,28 @@ final class RootRole {
         openedFence = fence
         log.invalidate()
         pump()
+        if needsLog { openIfNeeded() }
         hub.answerChildren()
     }
 
     private func opened(_ result: Result<OpenedLog, any Error>, _ attempt: UInt64) {
         switch result {
         case .success(let opened):
-            log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt)
+            openFailedAt = nil
+            guard log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt) else { return }
             hub.logOpened(head: log.head)
             pump()
+            hub.answerChildren()
         case .failure(let error):
+            openFailedAt = Clock.now()
             failed(error, attempt)
         }
-        hub.answerChildren()
+    }
+
+    private func openIfNeeded() {
+        let now = Clock.now()
+        guard cell.storeKeeper.isUp, openFailedAt.map({ now - $0 >= Self.openRetry }) ?? true else { return }
+        if let action = log.needHead() { perform(action) }
     }
 
     private func append(_ entries: [PendingAppend]) {
@@ -281,13 +297,16 @@ final class RootRole {
         }
     }
 
+    private static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
+
+    /// For entries that were taken out of the log.
     private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {
         guard !entries.isEmpty else { return }
         for entry in entries {
             order.failed(entry.stream, number: entry.ask.number)
             cell.answer(entry.request, .refused(refusal))
         }
-        queuedBytes = 0
+        queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
         if refusal.reason == .unavailable { cell.drops.count(.storeUnavailable, entries.count) }
     }
 
@@ -297,14 +316,17 @@ final class RootRole {
         mirror.replaceAll()
         isLoaded = isLoaded || !hub.presence.isEmpty
         pump()
+        if needsLog { openIfNeeded() }
         hub.answerChildren()
     }
 
     func tick(now: Instant) {
         let bound = cell.context.timings.storeDeadline
         refuse(
-            log.giveUp(now: now, after: bound), Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000))
-        if cell.storeKeeper.isUp { pump() } else { hub.answerChildren() }
+            log.giveUp(now: now, after: bound), Self.storeIsAway)
+        pump()
+        if needsLog { openIfNeeded() }
+        hub.answerChildren()
         if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
     }
 

@@ -64,6 +64,8 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Bytes that NIO holds.
     private var writing = 0
     private var isClosing = false
+    /// The kernel refused a send for good. Closed at the next flush, never in the middle of a fan-out that walks over this connection.
+    private var hasFailed = false
     private var peerClosed = false
     private var reportedSlow = false
     private let outboxBytesMax: Int
@@ -83,7 +85,7 @@ public final class ClientConnection: ChannelInboundHandler {
     /// After hello messages are smaller.
     public func limitMessages(to bytes: Int) { parser.messageBytesMax = bytes }
 
-    public var isOpen: Bool { descriptor >= 0 && !isClosing }
+    public var isOpen: Bool { descriptor >= 0 && !isClosing && !hasFailed }
     /// Bytes that wait for the peer in this process.
     public var waitingBytes: Int { outbox.bytes + writing }
 
@@ -181,9 +183,11 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Sends the outbox, unless NIO still holds bytes of ours: then it follows when they are written.
     public func flush() {
         isCorked = false
+        if hasFailed { return closeNow() }
         guard writing == 0, descriptor >= 0, !outbox.isEmpty else { return }
         let bytes = outbox.take(encoding)
         let sent = bytes.withUnsafeReadableBytes { sendDirectly($0) }
+        if hasFailed { return closeNow() }
         if sent < bytes.readableBytes {
             handToNIO(bytes.getSlice(at: bytes.readerIndex + sent, length: bytes.readableBytes - sent) ?? bytes)
         }
@@ -202,18 +206,19 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Sends a batch straight from the shared buffer. True if it was put into the outbox instead, and the connection has to be flushed.
     @inline(__always)
     public func deliver(_ batch: UnsafeRawBufferPointer) -> Bool {
-        guard descriptor >= 0, !isClosing else { return false }
+        guard descriptor >= 0, !isClosing, !hasFailed else { return false }
         if isCorked || writing > 0 || !outbox.isEmpty {
             outbox.append(frames: batch, encoding)
             checkLimit()
             return true
         }
         let sent = sendDirectly(batch)
+        if hasFailed { return true }
         if sent < batch.count { handRest(batch, from: sent) }
         return false
     }
 
-    /// Bytes that the kernel took; 0 also when the connection failed, which NIO will notice at the write that follows.
+    /// Bytes that the kernel took. Sets `hasFailed` for an error that does not pass.
     @inline(__always)
     private func sendDirectly(_ bytes: UnsafeRawBufferPointer) -> Int {
         while true {
@@ -224,7 +229,13 @@ public final class ClientConnection: ChannelInboundHandler {
                 if count < bytes.count { meter.partialSends += 1 }
                 return count
             }
-            if errno != EINTR { return 0 }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN, EWOULDBLOCK: return 0
+            default:
+                hasFailed = true
+                return 0
+            }
         }
     }
 
