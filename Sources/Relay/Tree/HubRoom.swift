@@ -49,7 +49,9 @@ final class HubRoom {
     private var local: ChildID { .cell(cell.index) }
 
     /// Nothing waits for a time to pass.
-    var isSettled: Bool { uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && !children.hasUnanswered && (root?.isSettled ?? true) }
+    var isSettled: Bool {
+        uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && !children.hasUnanswered && (root?.isSettled ?? true)
+    }
 
     func wake() { if !isSettled { cell.restlessHubs[name] = self } }
 

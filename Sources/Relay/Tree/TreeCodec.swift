@@ -193,7 +193,8 @@ enum TreeCodec {
 
     private static func state(_ joined: MeshTreeJoined) -> RoomState {
         RoomState(
-            generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member), count: Int(joined.count),
+            generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member),
+            count: Int(joined.count),
             lastSeen: joined.lastSeen, typing: joined.typing)
     }
 
