@@ -52,7 +52,8 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
     ],
     targets: [
-        // System libraries.
+        // System libraries. Without pkg-config for hiredis: its file holds a flag that SwiftPM prohibits, and the module map suffices.
+        // nghttp2, OpenSSL and zlib are for the transports that follow WebSocket over HTTP/1.1.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
