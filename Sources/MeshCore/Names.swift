@@ -5,6 +5,7 @@ public enum NameFault: Error, Hashable, Sendable, CustomStringConvertible {
     case forbiddenCharacter
     case reserved
     case strayBrace
+    case notComposed
 
     public var description: String {
         switch self {
@@ -13,6 +14,7 @@ public enum NameFault: Error, Hashable, Sendable, CustomStringConvertible {
         case .forbiddenCharacter: "an id must not contain white space or control characters"
         case .reserved: "ids that begin with $ are reserved, and a user id must not begin with @"
         case .strayBrace: "a } must close a non-empty {tag}"
+        case .notComposed: "an id must be in Unicode's composed form (NFC)"
         }
     }
 }

@@ -45,10 +45,10 @@ struct ClientHTTP {
         do throws(NameFault) {
             switch (question.query["user"], question.query["room"]) {
             case (let user?, nil):
-                try NameRules.checkUser(user)
+                try NameCheck.user(user)
                 room = NameRules.inbox(of: user)
             case (nil, let name?):
-                try NameRules.checkRoom(name)
+                try NameCheck.room(name)
                 room = name
             default: return problem(400, "give either user or room")
             }

@@ -51,7 +51,7 @@ extension ClientSession {
 
     func checkRoom(_ room: String) throws(RequestFault) {
         do throws(NameFault) {
-            try NameRules.checkRoom(room)
+            try NameCheck.room(room)
         } catch {
             throw .invalid("room: \(error)")
         }
@@ -205,7 +205,7 @@ extension ClientSession {
     private func watch(_ users: [String], id: UInt32, _ grants: Grants) throws(RequestFault) {
         for user in users {
             do throws(NameFault) {
-                try NameRules.checkUser(user)
+                try NameCheck.user(user)
             } catch {
                 throw .invalid("user: \(error)")
             }

@@ -40,7 +40,7 @@ struct TokenVerifier: Sendable {
         guard let expiry = claims.exp, expiry.magnitude < 1e12 else { return .failure(.invalid("the token has no usable expiry (exp)")) }
         guard Int64(expiry) * 1000 > now else { return .failure(.expired) }
         do throws(NameFault) {
-            try NameRules.checkUser(user)
+            try NameCheck.user(user)
         } catch {
             return .failure(.invalid("the token's user is no valid id: \(error)"))
         }
