@@ -66,9 +66,7 @@ final class RootRole {
 
     /// What the store remembers, so that a root that starts anew does not show everybody as gone until they have announced themselves.
     private func load() {
-        guard let identity = cell.storeKeeper.identity, !isLoaded, !isLoading, cell.store.state == .up, !identity.incarnation.isEmpty else {
-            return
-        }
+        guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
         isLoading = true
         let user = NameRules.owner(ofInbox: room)
         let seen = user.map { store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)

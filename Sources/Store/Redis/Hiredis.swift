@@ -30,6 +30,7 @@ final class HiredisReader {
         functions.initialize(to: original.pointee)
         functions.pointee.createArray = { task, elements in
             guard let task, let privdata = task.pointee.privdata, elements <= HiredisReader.elementsMax else { return nil }
+            // `privdata` is `wrapped`, which this initializer made and bound to that type, and which lives as long as the reader.
             return privdata.assumingMemoryBound(to: redisReplyObjectFunctions.self).pointee.createArray(task, elements)
         }
         reader.pointee.fn = functions
@@ -59,6 +60,7 @@ final class HiredisReader {
         guard let raw else { return nil }
         defer { freeReplyObject(raw) }
         bytesOfReply = 0
+        // A reply that is not nil was made by hiredis' own functions, which make nothing but `redisReply`.
         return Self.convert(raw.assumingMemoryBound(to: redisReply.self).pointee)
     }
 
