@@ -71,17 +71,18 @@ let package = Package(
         module("Session", ["MeshCore"]),
 
         // Bytes.
-        module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
+        module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),
 
         // Shells.
+        module("HTTP2", ["MeshCore", "CNghttp2", nioCore]),
         module("MeshConfiguration", ["MeshCore", yaml, logging]),
         module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
         module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
-        module("Transport", ["MeshCore", "Membership", "Wire", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
+        module("Transport", ["MeshCore", "Membership", "Wire", "TLS", "HTTP2", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
         module(
             "Relay",
             [
-                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations",
+                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations", "TLS",
                 nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
         module("Operations", ["MeshCore", hummingbird, logging, nioCore]),

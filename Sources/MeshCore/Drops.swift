@@ -14,6 +14,12 @@ public enum DropReason: String, CaseIterable, Sendable {
     case handshakeTimeout = "handshake_timeout"
     case badHandshake = "bad_handshake"
     case connectionLimit = "connection_limit"
+    case addressLimit = "address_limit"
+    case plaintextRefused = "plaintext_refused"
+    case tlsFault = "tls_fault"
+    case headersTooLarge = "headers_too_large"
+    case http2Flood = "http2_flood"
+    case callDeadline = "call_deadline"
     case slowConsumer = "slow_consumer"
     // The tree.
     case publishQueueFull = "publish_queue_full"

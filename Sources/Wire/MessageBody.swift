@@ -35,10 +35,11 @@ public enum MessageBody {
         return ByteBuffer(bytes: bytes)
     }
 
-    /// Appends a whole message as a delimited `ServerFrame` push, by wrapping its bytes.
-    public static func appendPush(_ message: ByteBuffer, to buffer: inout ByteBuffer) {
+    /// Appends a whole message as a `ServerFrame` push in one of the binary encodings, by wrapping its bytes.
+    public static func appendPush(_ message: ByteBuffer, encoding: FrameEncoding, to buffer: inout ByteBuffer) {
         let length = UInt64(message.readableBytes)
-        appendVarint(1 + UInt64(varintBytes(length)) + length, to: &buffer)
+        let frameBytes = 1 + UInt64(varintBytes(length)) + length
+        if encoding == .grpc { GRPCPrefix.append(bytes: Int(frameBytes), to: &buffer) } else { appendVarint(frameBytes, to: &buffer) }
         buffer.writeInteger(messageTag)
         appendVarint(length, to: &buffer)
         buffer.writeImmutableBuffer(message)

@@ -4,6 +4,7 @@ import MeshCore
 import NIOCore
 import Session
 import Store
+import TLS
 import Transport
 import Wire
 
@@ -13,6 +14,7 @@ extension Cell: ClientFront {
     func connected(_ connection: ClientConnection) {
         let session = ClientSession(cell: self, connection: connection, number: nextSession())
         sessions[session.number] = session
+        doors[connection.door, default: 0] += 1
         connection.delegate = session
     }
 
@@ -22,8 +24,16 @@ extension Cell: ClientFront {
 
     func countDrop(_ reason: DropReason) { drops.count(reason) }
 
+    func secured(_ handshake: TLSHandshake) {
+        figures.tlsHandshakes += 1
+        if handshake.wasResumed { figures.tlsResumptions += 1 }
+    }
+
     /// The session has left its rooms.
-    func ended(_ session: ClientSession) { sessions[session.number] = nil }
+    func ended(_ session: ClientSession) {
+        sessions[session.number] = nil
+        doors[session.connection.door, default: 1] -= 1
+    }
 
     func encode(_ frame: RelayServerFrame, _ encoding: FrameEncoding, into buffer: inout ByteBuffer) {
         do throws(FrameFault) {
@@ -93,6 +103,7 @@ extension Cell {
         CellReport(
             figures: figures, drops: drops, store: store.figures, storeState: store.state, sessions: sessions.count, rooms: leaves.count,
             hubs: hubs.count, rootedRooms: hubs.values.reduce(0) { $0 + ($1.root == nil ? 0 : 1) }, requests: requests.count,
-            sends: meter.sends, sentBytes: meter.bytes, partialSends: meter.partialSends)
+            doors: doors, multiplexers: tools.multiplexerCount, sends: tools.meter.sends, sentBytes: tools.meter.bytes,
+            partialSends: tools.meter.partialSends)
     }
 }

@@ -21,7 +21,7 @@ final class Cell {
     let loop: any EventLoop
     let context: NodeContext
     let store: any RegionStore
-    let meter = SendMeter()
+    let tools: ConnectionTools
 
     private(set) var ports: [CellPort] = []
     private(set) var topology: Topology
@@ -30,6 +30,8 @@ final class Cell {
     var leaves: [String: LeafRoom] = [:]
     var hubs: [String: HubRoom] = [:]
     var sessions: [UInt64: ClientSession] = [:]
+    /// Sessions by the door they came through.
+    var doors: [ClientConnection.Door: Int] = [:]
     /// What the linked nodes last told about themselves.
     private(set) var peers: [NodeID: PeerFigures] = [:]
     var requests: RequestTable
@@ -57,6 +59,8 @@ final class Cell {
     private var slowSessions: [ClientSession] = []
     private(set) var tick: UInt64 = 1
     private var isTickScheduled = false
+    private var scratch = ByteBuffer()
+    private static let scratchBytesMax = 1 << 20
 
     private var inbox: [CellMessage] = []
     private var outToCells: [[CellMessage]] = []
@@ -72,6 +76,7 @@ final class Cell {
     ) {
         self.index = index
         self.loop = loop
+        tools = ConnectionTools(loop: loop)
         self.context = context
         self.store = store
         self.topology = topology
@@ -121,6 +126,7 @@ final class Cell {
 
     private func runTick() {
         isTickScheduled = false
+        tools.tickBegan()
         figures.ticks += 1
         repeat {
             drainInbox()
@@ -167,6 +173,7 @@ final class Cell {
             index += 1
         }
         dirtyConnections.removeAll(keepingCapacity: true)
+        tools.pump()
     }
 
     private func flushCells() {
@@ -191,6 +198,18 @@ final class Cell {
     }
 
     // MARK: What a tick collects
+
+    /// An empty buffer with storage, for what is encoded once and copied.
+    func takeScratch() -> ByteBuffer {
+        defer { scratch = ByteBuffer() }
+        return scratch
+    }
+
+    func giveBack(scratch used: ByteBuffer) {
+        guard used.capacity <= Self.scratchBytesMax else { return }
+        scratch = used
+        scratch.clear()
+    }
 
     @inline(__always)
     func queueFlush(_ connection: ClientConnection) {
@@ -364,6 +383,7 @@ final class Cell {
 
     private func drain(_ notice: DrainNotice) {
         isOpen = false
+        tools.drain()
         var plan = DrainPlan(windowMs: notice.windowMs, seed: notice.seed &+ UInt64(index))
         for session in Array(sessions.values) { session.drain(edges: notice.edges, afterMs: plan.nextAfterMs()) }
     }

@@ -1,5 +1,6 @@
 import MeshCore
 import Store
+import Transport
 
 /// What a cell counts. Plain numbers of its own; a scrape adds the cells up.
 struct CellFigures: Sendable {
@@ -18,6 +19,8 @@ struct CellFigures: Sendable {
     var publishedEphemeral: UInt64 = 0
     var publishedDuplicate: UInt64 = 0
     var appendBatches: UInt64 = 0
+    var tlsHandshakes: UInt64 = 0
+    var tlsResumptions: UInt64 = 0
 
     mutating func add(_ other: CellFigures) {
         ticks += other.ticks
@@ -28,6 +31,8 @@ struct CellFigures: Sendable {
         publishedEphemeral += other.publishedEphemeral
         publishedDuplicate += other.publishedDuplicate
         appendBatches += other.appendBatches
+        tlsHandshakes += other.tlsHandshakes
+        tlsResumptions += other.tlsResumptions
     }
 }
 
@@ -42,6 +47,9 @@ struct CellReport: Sendable {
     var hubs: Int
     var rootedRooms: Int
     var requests: Int
+    var doors: [ClientConnection.Door: Int]
+    /// HTTP/2 connections.
+    var multiplexers: Int
     var sends: UInt64
     var sentBytes: UInt64
     var partialSends: UInt64

@@ -26,6 +26,15 @@ extension RunningNode {
         func total(_ value: (CellReport) -> UInt64) -> UInt64 { cells.reduce(0) { $0 + value($1) } }
         return [
             .gauge("heliograph_sessions", help: "Client sessions on this node.", sum(\.sessions)),
+            MetricFamily(
+                "heliograph_door_sessions", .gauge, help: "Client sessions on this node, by transport.",
+                samples: ClientConnection.Door.allCases.map { door in
+                    .init(.number(sum { $0.doors[door] ?? 0 }), .init("door", door.rawValue))
+                }),
+            .gauge("heliograph_http2_connections", help: "HTTP/2 connections of clients.", sum(\.multiplexers)),
+            .counter("heliograph_tls_handshakes_total", help: "TLS handshakes with clients.", total(\.figures.tlsHandshakes)),
+            .counter(
+                "heliograph_tls_resumptions_total", help: "Those that resumed an earlier TLS session.", total(\.figures.tlsResumptions)),
             .gauge("heliograph_rooms", help: "Rooms with a session, or a watcher, on a cell of this node.", sum(\.rooms)),
             .gauge("heliograph_room_hubs", help: "Rooms for which this node is a level of the tree.", sum(\.hubs)),
             .gauge("heliograph_rooted_rooms", help: "Rooms rooted on this node.", sum(\.rootedRooms)),

@@ -137,7 +137,7 @@ struct RunningNode: Sendable {
         }
         do {
             let bound = try await ClientListener.bind(
-                host: address.host, port: address.port, group: group, fronts: fronts, settings: settings
+                host: address.host, port: address.port, group: group, fronts: fronts, settings: settings, logger: context.logger
             ).get()
             listener.listener.withLock { $0 = bound }
         } catch {

@@ -45,6 +45,8 @@ final class ClientSession: ClientConnectionDelegate {
     private var held: [RelayClientFrame] = []
     private var heldBytes = 0
     private var isDraining = false
+    /// The client has sent its last frame and waits for what is still open.
+    private var isFinishing = false
     private var saidGoodbye = false
 
     static let heldFramesMax = 1_000
@@ -71,7 +73,8 @@ final class ClientSession: ClientConnectionDelegate {
 
     func connectionHeard() { clock.heard(now: Clock.now()) }
 
-    func connectionReceived(_ payload: ByteBuffer) {
+    func connectionReceived(_ payload: ByteBuffer, as encoding: FrameEncoding) {
+        guard encoding == connection.encoding else { return connection.violated(.unexpectedType) }
         let limits = cell.context.limits
         let most = if case .awaitingHello = state { limits.maxHelloBytes } else { limits.maxFrameBytes }
         if case .verifying = state {
@@ -80,7 +83,7 @@ final class ClientSession: ClientConnectionDelegate {
         }
         let frames: [RelayClientFrame]
         do throws(FrameFault) {
-            frames = try ClientFrameDecoder.decode(payload, encoding: connection.encoding, frameBytesMax: most)
+            frames = try ClientFrameDecoder.decode(payload, encoding: encoding, frameBytesMax: most)
         } catch {
             return refuse(error)
         }
@@ -113,6 +116,12 @@ final class ClientSession: ClientConnectionDelegate {
         // Also if it was told goodbye before, by a node that stops.
         connection.close(code: CloseCode.slowConsumer.rawValue, reason: "the connection did not keep up")
         end()
+    }
+
+    func connectionFinished() {
+        isFinishing = true
+        if case .awaitingHello = state { return goodbye(.unauthenticated, "hello comes first") }
+        closeWhenSettled()
     }
 
     func connectionEnded(clean: Bool) { end() }
@@ -186,6 +195,7 @@ final class ClientSession: ClientConnectionDelegate {
         let frames = held
         held = []
         for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
+        closeWhenSettled()
     }
 
     private func welcome(_ opening: SessionOpening) -> RelayWelcome {
@@ -270,7 +280,8 @@ final class ClientSession: ClientConnectionDelegate {
     }
 
     func closeWhenSettled() {
-        guard isDraining, publishesInFlight == 0 else { return }
+        guard isDraining || isFinishing, publishesInFlight == 0, case .active = state else { return }
+        if isFinishing { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
         connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping")
     }
 
@@ -279,7 +290,7 @@ final class ClientSession: ClientConnectionDelegate {
         switch clock.check(now: now) {
         case .fine: break
         case .ping:
-            connection.ping()
+            if !connection.ping() { push(.with { $0.pong = .init() }) }
             clock.pinged(now: now)
         case .close(let code):
             return goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")

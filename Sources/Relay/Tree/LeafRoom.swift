@@ -15,10 +15,8 @@ final class LeafRoom {
     private var uplink = Uplink<Int>()
     private var counts = InterestCount()
 
-    /// Subscribers by encoding. Unmanaged: the cell's session table keeps a session, and with it its connection, alive until after it has
-    /// left its rooms (`ClientSession.end`), so walking over them costs no reference counting.
-    private var recipients: [ContiguousArray<Unmanaged<ClientConnection>>] = [[], []]
-    private var batches: [FrameBatch] = [FrameBatch(), FrameBatch()]
+    /// Subscribers, and what they are sent, by format. Mostly there is one or two.
+    private var lanes: [FanOutLane] = []
     private var batchedMessages: UInt64 = 0
     private var isQueued = false
 
@@ -51,7 +49,7 @@ final class LeafRoom {
     /// Nothing waits for a time to pass.
     var isSettled: Bool { uplink.isSettled && waiting.isEmpty && typing.isEmpty }
     var isIdle: Bool { counts.union.isEmpty && waiting.isEmpty && !uplink.isLive }
-    var subscribers: Int { recipients.reduce(0) { $0 + $1.count } }
+    var subscribers: Int { lanes.reduce(0) { $0 + $1.recipients.count } }
 
     // MARK: Interest
 
@@ -119,15 +117,19 @@ final class LeafRoom {
     /// From the next message on, `connection` is sent everything. What is in the batch already is older than its `subscribed`.
     func addRecipient(_ connection: ClientConnection) {
         if isQueued { fanOut() }
-        recipients[connection.encoding.index].append(Unmanaged.passUnretained(connection))
+        let lane = lanes.firstIndex { $0.format == connection.format } ?? addLane(connection.format)
+        lanes[lane].recipients.append(Unmanaged.passUnretained(connection))
+    }
+
+    private func addLane(_ format: FrameFormat) -> Int {
+        lanes.append(FanOutLane(format, deflater: cell.tools.deflater(for: format)))
+        return lanes.count - 1
     }
 
     func removeRecipient(_ connection: ClientConnection) {
-        let encoding = connection.encoding.index
-        let pointer = Unmanaged.passUnretained(connection).toOpaque()
-        guard let index = recipients[encoding].firstIndex(where: { $0.toOpaque() == pointer }) else { return }
-        recipients[encoding].swapAt(index, recipients[encoding].count - 1)
-        recipients[encoding].removeLast()
+        guard let lane = lanes.firstIndex(where: { $0.format == connection.format }) else { return }
+        lanes[lane].remove(connection)
+        if lanes[lane].recipients.isEmpty, lanes[lane].batch.isEmpty { lanes.remove(at: lane) }
     }
 
     func listen(_ session: ClientSession, presence: Bool, typing: Bool) {
@@ -210,16 +212,26 @@ final class LeafRoom {
 
     // MARK: The fan-out path
 
+    /// Encoded once for each encoding, whatever the framing of those who get it.
     private func append(_ message: RoomMessage) {
-        if !recipients[FrameEncoding.json.index].isEmpty {
-            guard let decoded = MessageBody.decode(message.body) else {
-                return cell.drops.count(.malformedFrame)
+        var json = ByteBuffer()
+        for lane in lanes.indices where !lanes[lane].recipients.isEmpty {
+            let encoding = lanes[lane].format.encoding
+            guard encoding == .json else {
+                lanes[lane].batch.append { MessageBody.appendPush(message.body, encoding: encoding, to: &$0) }
+                continue
             }
-            batches[FrameEncoding.json.index].append(.json) { MessageJSON.append(decoded, to: &$0) }
+            if json.readableBytes == 0 {
+                guard let decoded = MessageBody.decode(message.body) else {
+                    cell.drops.count(.malformedFrame)
+                    continue
+                }
+                json = cell.takeScratch()
+                MessageJSON.append(decoded, to: &json)
+            }
+            lanes[lane].batch.append { $0.writeImmutableBuffer(json) }
         }
-        if !recipients[FrameEncoding.protobuf.index].isEmpty {
-            batches[FrameEncoding.protobuf.index].append(.protobuf) { MessageBody.appendPush(message.body, to: &$0) }
-        }
+        if json.capacity > 0 { cell.giveBack(scratch: json) }
         batchedMessages += 1
         queue()
     }
@@ -228,8 +240,9 @@ final class LeafRoom {
     private func appendFrame(_ fill: (inout RelayServerFrame) -> Void) {
         var frame = RelayServerFrame()
         fill(&frame)
-        for encoding in FrameEncoding.allCases where !recipients[encoding.index].isEmpty {
-            batches[encoding.index].append(encoding) { cell.encode(frame, encoding, into: &$0) }
+        for lane in lanes.indices where !lanes[lane].recipients.isEmpty {
+            let encoding = lanes[lane].format.encoding
+            lanes[lane].batch.append { cell.encode(frame, encoding, into: &$0) }
         }
         queue()
     }
@@ -241,9 +254,7 @@ final class LeafRoom {
     }
 
     func touchSubscribers(tick: UInt64) {
-        for list in recipients {
-            for index in list.indices { list[index]._withUnsafeGuaranteedRef { $0.touch(tick: tick) } }
-        }
+        for lane in lanes { lane.touch(tick: tick) }
     }
 
     /// Sends the batches. Nothing called from here can change the lists: a connection that fails or falls behind is put on the list of those to
@@ -251,18 +262,11 @@ final class LeafRoom {
     func fanOut() {
         guard isQueued else { return }
         isQueued = false
-        for encoding in FrameEncoding.allCases {
-            let index = encoding.index
-            guard !batches[index].isEmpty else { continue }
-            batches[index].seal(encoding)
-            batches[index].withBytes { bytes in
-                let list = recipients[index]
-                for position in list.indices {
-                    list[position]._withUnsafeGuaranteedRef { if $0.deliver(bytes) { cell.queueFlush($0) } }
-                }
-            }
-            cell.figures.deliveries += batchedMessages * UInt64(recipients[index].count)
-            batches[index].clear()
+        for lane in lanes.indices where !lanes[lane].batch.isEmpty {
+            lanes[lane].batch.seal()
+            lanes[lane].deliver(queueingFlushesOn: cell)
+            cell.figures.deliveries += batchedMessages * UInt64(lanes[lane].recipients.count)
+            lanes[lane].batch.clear()
         }
         batchedMessages = 0
     }

@@ -1,48 +1,45 @@
 import MeshCore
-import NIOCore
-import Wire
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+public import NIOCore
+public import Wire
 
 /// What a connection tells its session. Called on the connection's event loop.
 public protocol ClientConnectionDelegate: AnyObject {
-    /// One WebSocket message in the connection's encoding.
-    func connectionReceived(_ payload: ByteBuffer)
-    /// The peer broke RFC 6455; the connection closes itself with the matching code.
+    /// One WebSocket message, or one frame of a stream.
+    func connectionReceived(_ payload: ByteBuffer, as encoding: FrameEncoding)
+    /// The peer broke the rules of its transport; the connection closes itself with the matching code.
     func connectionViolated(_ violation: WebSocketViolation)
     /// More than the outbox limit waits for the peer.
     func connectionIsSlow()
     /// Bytes came in: the peer lives.
     func connectionHeard()
-    /// The last call. `clean`: the peer closed with a close frame.
+    /// The peer will send nothing more and still listens: a stream whose request has ended. Answer what is open, then close.
+    func connectionFinished()
+    /// The last call. `clean`: the peer closed as its transport wants it.
     func connectionEnded(clean: Bool)
 }
 
-/// What a cell measures about its sends. One per cell, shared by its connections.
-public final class SendMeter {
-    public fileprivate(set) var sends: UInt64 = 0
-    public fileprivate(set) var bytes: UInt64 = 0
-    public fileprivate(set) var partialSends: UInt64 = 0
-    public init() {}
-}
+/// The transport of one session, whichever door it came through: a WebSocket on a socket or on an HTTP/2 stream, a stream of ndjson, or a
+/// gRPC call. Cuts what comes in into frames, and collects and sends what goes out.
+public final class ClientConnection {
+    public enum Door: String, Hashable, Sendable, CaseIterable {
+        case webSocket = "websocket"
+        case webSocketOverHTTP2 = "websocket_h2"
+        case ndjson
+        case grpc
+    }
 
-/// One WebSocket connection after its upgrade: the only handler left in the pipeline.
-///
-/// Outbound bytes go straight to the descriptor while NIO holds none of ours. What the kernel does not take is handed to NIO, and until NIO
-/// has written it everything else waits in the outbox, so bytes never overtake each other.
-///
-/// The descriptor is used only between `handlerAdded` and `channelInactive`. NIO closes it in `close0` and calls `channelInactive` in the
-/// same turn; in between it only completes promises of this channel, and ours never send (`wrote` checks `descriptor` after NIO reported
-/// the failure, and a failed write only closes). So a number that the kernel has given to somebody else is never written to.
-public final class ClientConnection: ChannelInboundHandler {
-    public typealias InboundIn = ByteBuffer
-    public typealias OutboundOut = ByteBuffer
+    enum Carrier {
+        case socket(ClientSocket)
+        case stream(HTTP2Stream)
+    }
 
-    public let encoding: FrameEncoding
+    private enum Inbound {
+        case webSocket(WebSocketParser)
+        case stream(StreamFraming)
+    }
+
+    public let door: Door
+    public let format: FrameFormat
     public let eventLoop: any EventLoop
     /// The address of the peer, for the log.
     public let peer: String
@@ -54,106 +51,159 @@ public final class ClientConnection: ChannelInboundHandler {
     private var touchedTick: UInt64 = 0
     private var isCorked = false
 
-    private static let sendFlags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
-
-    private var context: ChannelHandlerContext?
-    private var descriptor: CInt = -1
-    private var parser: WebSocketParser
+    /// One of the two is set.
+    private let socket: ClientSocket?
+    private let stream: HTTP2Stream?
+    private var inbound: Inbound
     private var unread: ByteBuffer?
-    private var outbox = FrameBatch()
-    /// Bytes that NIO holds.
-    private var writing = 0
+    private(set) var outbox: FrameBatch
     private var isClosing = false
-    /// The kernel refused a send for good. Closed at the next flush, never in the middle of a fan-out that walks over this connection.
-    private var hasFailed = false
+    private var hasEnded = false
     private var peerClosed = false
     private var reportedSlow = false
     private let outboxBytesMax: Int
-    private let meter: SendMeter
 
-    public init(
-        encoding: FrameEncoding, channel: any Channel, meter: SendMeter, helloBytesMax: Int, outboxBytesMax: Int
-    ) {
-        self.meter = meter
-        self.encoding = encoding
-        self.outboxBytesMax = outboxBytesMax
-        eventLoop = channel.eventLoop
-        peer = channel.remoteAddress?.description ?? "unknown"
-        parser = WebSocketParser(role: .server, messageBytesMax: helloBytesMax)
+    /// How long a peer may take to answer our close with its own.
+    private static let closeTimeout = TimeAmount.seconds(2)
+
+    init(_ door: Door, _ format: FrameFormat, on carrier: Carrier, tools: ConnectionTools, settings: ClientListenerSettings) {
+        self.door = door
+        self.format = format
+        outboxBytesMax = settings.outboxBytesMax
+        switch carrier {
+        case .socket(let socket): (self.socket, stream, eventLoop, peer) = (socket, nil, socket.eventLoop, socket.peer)
+        case .stream(let stream): (socket, self.stream, eventLoop, peer) = (nil, stream, stream.eventLoop, stream.peer)
+        }
+        outbox = FrameBatch(format, deflater: tools.deflater(for: format))
+        inbound =
+            switch format.framing {
+            case .webSocket(let windowBits):
+                .webSocket(
+                    WebSocketParser(
+                        role: .server, messageBytesMax: settings.helloBytesMax, inflater: windowBits == nil ? nil : tools.inflater))
+            case .stream: .stream(StreamFraming(format.encoding, frameBytesMax: settings.helloBytesMax))
+            }
     }
+
+    public var encoding: FrameEncoding { format.encoding }
 
     /// After hello messages are smaller.
-    public func limitMessages(to bytes: Int) { parser.messageBytesMax = bytes }
+    public func limitMessages(to bytes: Int) {
+        switch inbound {
+        case .webSocket(var parser):
+            parser.messageBytesMax = bytes
+            inbound = .webSocket(parser)
+        case .stream(var framing):
+            framing.frameBytesMax = bytes
+            inbound = .stream(framing)
+        }
+    }
 
-    public var isOpen: Bool { descriptor >= 0 && !isClosing && !hasFailed }
+    public var isOpen: Bool { !isClosing && socket?.isOpen ?? true }
     /// Bytes that wait for the peer in this process.
-    public var waitingBytes: Int { outbox.bytes + writing }
-
-    // MARK: Lifecycle
-
-    public func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        guard context.channel.isActive else { return }
-        try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { descriptor = $0 }
-    }
-
-    public func channelInactive(context: ChannelHandlerContext) {
-        end()
-        context.fireChannelInactive()
-    }
-
-    public func handlerRemoved(context: ChannelHandlerContext) { end() }
-
-    public func errorCaught(context: ChannelHandlerContext, error: any Error) { closeNow() }
-
-    private func end() {
-        descriptor = -1
-        isClosing = true
-        guard context != nil else { return }
-        context = nil
-        unread = nil
-        delegate?.connectionEnded(clean: peerClosed)
-        delegate = nil
-    }
+    public var waitingBytes: Int { outbox.bytes + (socket?.pendingBytes ?? 0) }
 
     // MARK: Inbound
 
-    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var buffer = unwrapInboundIn(data)
+    /// What came from the peer, in any cut.
+    func received(_ bytes: ByteBuffer) {
+        guard !hasEnded else { return }
         delegate?.connectionHeard()
+        var buffer = bytes
         if var earlier = unread {
             unread = nil
             earlier.writeBuffer(&buffer)
             buffer = earlier
         }
-        while !peerClosed, descriptor >= 0, let event = parser.next(&buffer) { handle(event) }
-        if buffer.readableBytes > 0, !peerClosed, descriptor >= 0 { unread = buffer }
+        switch format.framing {
+        case .webSocket: readWebSocket(&buffer)
+        case .stream: readStream(&buffer)
+        }
+        if buffer.readableBytes > 0, !peerClosed, !hasEnded { unread = buffer }
+    }
+
+    private func readWebSocket(_ buffer: inout ByteBuffer) {
+        while !peerClosed, !hasEnded, let event = nextEvent(&buffer) { handle(event) }
+    }
+
+    private func nextEvent(_ buffer: inout ByteBuffer) -> WebSocketParser.Event? {
+        guard case .webSocket(var parser) = inbound else { return nil }
+        defer { inbound = .webSocket(parser) }
+        return parser.next(&buffer)
+    }
+
+    private func readStream(_ buffer: inout ByteBuffer) {
+        while !isClosing, let frame = nextFrame(&buffer) { delegate?.connectionReceived(frame, as: encoding) }
+        if isClosing { buffer.clear() }
+    }
+
+    private func nextFrame(_ buffer: inout ByteBuffer) -> ByteBuffer? {
+        guard case .stream(var framing) = inbound else { return nil }
+        defer { inbound = .stream(framing) }
+        do throws(StreamFraming.Fault) {
+            return try framing.next(&buffer)
+        } catch {
+            switch error {
+            case .tooLarge: violated(.messageTooLarge)
+            case .compressed: refuseCompression()
+            }
+            return nil
+        }
+    }
+
+    private func refuseCompression() {
+        delegate?.connectionViolated(.unexpectedType)
+        end(stream: .unimplemented, "no compression was agreed on")
     }
 
     private func handle(_ event: WebSocketParser.Event) {
         switch event {
-        case .text(let payload): receive(payload, as: .json)
-        case .binary(let payload): receive(payload, as: .protobuf)
+        case .text(let payload): if !isClosing { delegate?.connectionReceived(payload, as: .json) }
+        case .binary(let payload): if !isClosing { delegate?.connectionReceived(payload, as: .protobuf) }
         case .ping(let payload): control { WebSocketFrames.appendPong(payload, to: &$0) }
         case .pong: break
         case .close(let code, _):
             peerClosed = true
-            if isClosing { closeNow() } else { close(code: code ?? 1000, reason: "") }
+            if isClosing { finishTransport() } else { close(code: code ?? 1000, reason: "") }
         case .violation(let violation):
             violated(violation)
         }
     }
 
-    private func receive(_ payload: ByteBuffer, as received: FrameEncoding) {
-        guard received == encoding else { return violated(.unexpectedType) }
-        guard !isClosing else { return }
-        delegate?.connectionReceived(payload)
-    }
-
-    private func violated(_ violation: WebSocketViolation) {
+    /// The peer broke a rule that is not its session's.
+    public func violated(_ violation: WebSocketViolation) {
         guard !isClosing else { return closeNow() }
         delegate?.connectionViolated(violation)
         close(code: violation.code, reason: violation.reason)
+    }
+
+    /// The peer has ended its half of the stream.
+    func peerFinished() {
+        guard !hasEnded else { return }
+        guard case .stream = format.framing else {
+            // A WebSocket ends with a close frame; without one this is what a lost connection looks like.
+            return peerClosed ? () : closeNow()
+        }
+        // A last line may lack its line feed.
+        if encoding == .json, var rest = unread {
+            unread = nil
+            rest.writeInteger(UInt8(ascii: "\n"))
+            readStream(&rest)
+        }
+        peerClosed = true
+        guard !isClosing else { return }
+        delegate?.connectionFinished()
+    }
+
+    /// The carrier is gone.
+    func carrierEnded() {
+        guard !hasEnded else { return }
+        hasEnded = true
+        isClosing = true
+        unread = nil
+        outbox.clear()
+        delegate?.connectionEnded(clean: peerClosed)
+        delegate = nil
     }
 
     // MARK: Outbound, for this connection alone
@@ -161,17 +211,37 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Adds one message to the outbox; `flush` sends it. The cell must be told (`isQueuedForFlush`).
     public func append(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
-        outbox.append(encoding, write)
-        checkLimit()
+        outbox.append(write)
+        appended()
     }
 
-    public func ping() { control { WebSocketFrames.appendPing(to: &$0) } }
+    /// Adds one whole WebSocket message of either type, for what is not a session of ours.
+    public func append(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
+        guard isOpen else { return }
+        var start = FrameBatch(FrameFormat(opcode == .text ? .json : .protobuf, format.framing), deflater: nil)
+        start.append { $0.writeImmutableBuffer(payload) }
+        start.seal()
+        start.withBytes { outbox.append(frames: $0) }
+        appended()
+    }
+
+    /// Asks a WebSocket's peer for a sign of life. False on a stream, which has no such thing.
+    public func ping() -> Bool {
+        guard case .webSocket = format.framing else { return false }
+        control { WebSocketFrames.appendPing(to: &$0) }
+        return true
+    }
 
     private func control(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
-        outbox.appendControl(encoding, write)
-        checkLimit()
+        outbox.appendControl(write)
+        appended()
         flush()
+    }
+
+    private func appended() {
+        if stream != nil, outbox.sealedBytes == outbox.bytes { outbox.markEnd() }
+        checkLimit()
     }
 
     private func checkLimit() {
@@ -180,17 +250,31 @@ public final class ClientConnection: ChannelInboundHandler {
         delegate?.connectionIsSlow()
     }
 
-    /// Sends the outbox, unless NIO still holds bytes of ours: then it follows when they are written.
+    /// Sends the outbox, unless earlier bytes still wait: then it follows when they are gone.
     public func flush() {
         isCorked = false
-        if hasFailed { return closeNow() }
-        guard writing == 0, descriptor >= 0, !outbox.isEmpty else { return }
-        let bytes = outbox.take(encoding)
-        let sent = bytes.withUnsafeReadableBytes { sendDirectly($0) }
-        if hasFailed { return closeNow() }
-        if sent < bytes.readableBytes {
-            handToNIO(bytes.getSlice(at: bytes.readerIndex + sent, length: bytes.readableBytes - sent) ?? bytes)
+        guard let socket else {
+            outbox.markEnd()
+            stream?.hasMore()
+            return
         }
+        if socket.hasFailed { return closeNow() }
+        guard socket.pendingBytes == 0, !outbox.isEmpty else { return }
+        outbox.take().withUnsafeReadableBytes { socket.send($0) }
+        if socket.hasFailed { closeNow() }
+    }
+
+    /// A stream takes some of what was flushed.
+    func takeFromOutbox(_ count: Int, into buffer: inout ByteBuffer) {
+        outbox.take(count, into: &buffer)
+        if outbox.isEmpty { reportedSlow = false }
+    }
+
+    /// The socket has room again.
+    func drained() {
+        if outbox.isEmpty { reportedSlow = false }
+        flush()
+        if isClosing, peerClosed, waitingBytes == 0 { finishTransport() }
     }
 
     // MARK: Outbound, shared: the fan-out path
@@ -206,79 +290,81 @@ public final class ClientConnection: ChannelInboundHandler {
     /// Sends a batch straight from the shared buffer. True if it was put into the outbox instead, and the connection has to be flushed.
     @inline(__always)
     public func deliver(_ batch: UnsafeRawBufferPointer) -> Bool {
-        guard descriptor >= 0, !isClosing, !hasFailed else { return false }
-        if isCorked || writing > 0 || !outbox.isEmpty {
-            outbox.append(frames: batch, encoding)
-            checkLimit()
-            return true
-        }
-        let sent = sendDirectly(batch)
-        if hasFailed { return true }
-        if sent < batch.count { handRest(batch, from: sent) }
-        return false
-    }
-
-    /// Bytes that the kernel took. Sets `hasFailed` for an error that does not pass.
-    @inline(__always)
-    private func sendDirectly(_ bytes: UnsafeRawBufferPointer) -> Int {
-        while true {
-            let count = send(descriptor, bytes.baseAddress, bytes.count, Self.sendFlags)
-            if count >= 0 {
-                meter.sends += 1
-                meter.bytes += UInt64(count)
-                if count < bytes.count { meter.partialSends += 1 }
-                return count
-            }
-            switch errno {
-            case EINTR: continue
-            case EAGAIN, EWOULDBLOCK: return 0
-            default:
-                hasFailed = true
-                return 0
-            }
-        }
+        guard !isClosing else { return false }
+        if isCorked || !outbox.isEmpty { return keep(batch) }
+        guard let socket else { return deliverToStream(batch) }
+        guard socket.pendingBytes == 0 else { return keep(batch) }
+        socket.send(batch)
+        if socket.pendingBytes > 0 { checkLimit() }
+        return socket.hasFailed
     }
 
     @inline(never)
-    private func handRest(_ batch: UnsafeRawBufferPointer, from sent: Int) {
-        handToNIO(ByteBuffer(bytes: UnsafeRawBufferPointer(rebasing: batch[sent...])))
+    private func keep(_ batch: UnsafeRawBufferPointer) -> Bool {
+        outbox.append(frames: batch)
+        appended()
+        return true
     }
 
-    private func handToNIO(_ rest: ByteBuffer) {
-        guard let context else { return }
-        writing = rest.readableBytes
-        let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        context.writeAndFlush(wrapOutboundOut(rest)).whenComplete { result in bound.value.wrote(result) }
+    @inline(never)
+    private func deliverToStream(_ batch: UnsafeRawBufferPointer) -> Bool {
+        guard let stream else { return false }
+        let sent = stream.send(batch)
+        guard sent < batch.count else { return false }
+        guard sent > 0 else { return keep(batch) }
+        outbox.append(rest: UnsafeRawBufferPointer(rebasing: batch[sent...]))
         checkLimit()
-    }
-
-    private func wrote(_ result: Result<Void, any Error>) {
-        writing = 0
-        guard case .success = result, descriptor >= 0 else { return }
-        if outbox.isEmpty { reportedSlow = false }
-        flush()
-        if isClosing, writing == 0, peerClosed { closeNow() }
+        return true
     }
 
     // MARK: Closing
 
-    /// Sends what waits and a close frame, and waits a bounded time for the peer's.
+    /// Sends what waits, says goodbye as the transport does, and waits a bounded time for the peer to do the same.
+    /// - Parameter code: of a WebSocket's close frame; the status of a gRPC call follows from it.
     public func close(code: UInt16, reason: String) {
         guard isOpen else { return }
-        outbox.appendControl(encoding) { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
+        guard case .webSocket = format.framing else { return end(stream: GRPCStatus(closeCode: code), reason) }
+        outbox.appendControl { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
         flush()
         isClosing = true
-        if peerClosed, writing == 0 { return closeNow() }
+        if peerClosed, waitingBytes == 0 { return finishTransport() }
+        closeSoon()
+    }
+
+    /// Ends the answer of a stream.
+    func end(stream status: GRPCStatus, _ reason: String) {
+        guard isOpen else { return }
+        outbox.markEnd()
+        isClosing = true
+        stream?.end(status, reason)
+        closeSoon()
+    }
+
+    private func closeSoon() {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        eventLoop.scheduleTask(in: .seconds(2)) { bound.value.closeNow() }
+        eventLoop.scheduleTask(in: Self.closeTimeout) { bound.value.closeNow() }
+    }
+
+    private func finishTransport() {
+        isClosing = true
+        socket?.finish()
+        stream?.end(.ok, "")
     }
 
     /// Forgets what waits: the peer does not read it anyway.
-    public func discardOutbox() { outbox.clear() }
+    public func discardOutbox() { outbox.forget() }
 
     public func closeNow() {
         isClosing = true
-        guard let context else { return }
-        context.close(promise: nil)
+        guard !hasEnded else { return }
+        socket?.closeNow()
+        stream?.cancel()
     }
+}
+
+extension ClientConnection: ClientSocketReceiver {
+    func socketReceived(_ bytes: ByteBuffer) { received(bytes) }
+    func socketReadComplete() {}
+    func socketDrained() { drained() }
+    func socketEnded() { carrierEnded() }
 }

@@ -1,19 +1,23 @@
 import MeshCore
 import NIOCore
+import TLS
 
 /// What a cell does for the listener: it owns every connection that the listener puts on its event loop. Called there only.
 public protocol ClientFront: AnyObject {
-    var meter: SendMeter { get }
-    /// A connection passed its upgrade and is in its pipeline. Its delegate is set before this returns; without one it is closed.
+    /// What the connections of the cell share.
+    var tools: ConnectionTools { get }
+    /// A connection has found its door. Its delegate is set before this returns; without one it is closed.
     func connected(_ connection: ClientConnection)
-    /// An HTTP request that is no upgrade.
+    /// An HTTP request that opens no session.
     func answer(_ question: HTTPQuestion) -> EventLoopFuture<HTTPAnswer>
     func countDrop(_ reason: DropReason)
+    /// A TLS handshake was finished.
+    func secured(_ handshake: TLSHandshake)
     /// False while the node drains or has as many connections as it may.
     var acceptsConnections: Bool { get }
 }
 
-public struct HTTPQuestion: Sendable {
+public struct HTTPQuestion: Hashable, Sendable {
     public var method: String
     public var path: String
     /// Percent-decoded; the first value of a name.

@@ -1,15 +1,29 @@
+import HTTP2
 import Logging
 import MeshCore
 import NIOCore
-import NIOHTTP1
 import NIOPosix
+public import TLS
 
 public struct ClientListenerSettings: Sendable {
     public var helloBytesMax = 1 << 20
     public var outboxBytesMax = 4 << 20
+    /// From a connection's first moment until its TLS handshake is done and its first request is there.
     public var handshakeTimeout = TimeSpan.seconds(10)
+    /// An HTTP/2 connection without streams is asked to go after this long.
+    public var idleTimeout = TimeSpan.seconds(60)
+    /// An HTTP/2 connection whose peer takes nothing for this long is closed.
+    public var writeTimeout = TimeSpan.seconds(20)
     /// Connections that the kernel keeps while the cells are busy.
     public var backlog: Int32 = 4096
+    public var connectionsPerAddressMax = 20_000
+    public var http2 = HTTP2Limits()
+    /// Whether permessage-deflate is agreed on with clients that offer it.
+    public var compresses = true
+    /// The certificates of the moment; nil: no TLS is spoken.
+    public var tls: (@Sendable () -> TLSContext)?
+    /// Whether cleartext is served beside TLS.
+    public var allowsPlaintext = false
     public init() {}
 }
 
@@ -22,10 +36,26 @@ public struct ClientListener: Sendable {
     ///   - fronts: one for each of its loops.
     public static func bind(
         host: String, port: Int, group: MultiThreadedEventLoopGroup, fronts: [NIOLoopBound<any ClientFront>],
-        settings: ClientListenerSettings
+        settings: ClientListenerSettings, logger: Logger
     ) -> EventLoopFuture<ClientListener> {
         let cells = Array(group.makeIterator())
-        let bootstrap = ServerBootstrap(group: group)
+        let addresses = AddressLimit(most: settings.connectionsPerAddressMax)
+        let acceptors = fronts.map { front in
+            front.eventLoop.submit {
+                NIOLoopBound(
+                    ClientAcceptor(front: front.value, settings: settings, addresses: addresses, logger: logger), eventLoop: front.eventLoop)
+            }
+        }
+        return EventLoopFuture.whenAllSucceed(acceptors, on: group.next()).flatMap { acceptors in
+            bootstrap(group, cells, acceptors, settings).bind(host: host, port: port).map { ClientListener(channel: $0) }
+        }
+    }
+
+    private static func bootstrap(
+        _ group: MultiThreadedEventLoopGroup, _ cells: [any EventLoop], _ acceptors: [NIOLoopBound<ClientAcceptor>],
+        _ settings: ClientListenerSettings
+    ) -> ServerBootstrap {
+        ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: settings.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
@@ -34,10 +64,9 @@ public struct ClientListener: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let index = cells.firstIndex(where: { $0 === channel.eventLoop }) else { return }
-                    try initialize(channel, front: fronts[index].value, settings)
+                    try acceptors[index].value.accept(channel)
                 }
             }
-        return bootstrap.bind(host: host, port: port).map { ClientListener(channel: $0) }
     }
 
     public var port: Int { channel.localAddress?.port ?? 0 }
@@ -46,19 +75,5 @@ public struct ClientListener: Sendable {
     public func close() -> EventLoopFuture<Void> {
         let closed = channel.close()
         return closed.flatMapError { _ in closed.eventLoop.makeSucceededVoidFuture() }
-    }
-
-    private static func initialize(_ channel: any Channel, front: any ClientFront, _ settings: ClientListenerSettings) throws {
-        let pipeline = channel.pipeline.syncOperations
-        let encoder = HTTPResponseEncoder()
-        let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
-        let http = HTTPFrontHandler(front: front, idleTimeout: settings.handshakeTimeout)
-        let door = WebSocketDoor(front: front, helloBytesMax: settings.helloBytesMax, outboxBytesMax: settings.outboxBytesMax)
-        let pipelining = HTTPServerPipelineHandler()
-        let protocolErrors = HTTPServerProtocolErrorHandler()
-        let upgrade = HTTPServerUpgradeHandler(
-            upgraders: [door], httpEncoder: encoder, extraHTTPHandlers: [decoder, pipelining, protocolErrors, http]
-        ) { _ in }
-        try pipeline.addHandlers([encoder, decoder, pipelining, protocolErrors, upgrade, http])
     }
 }

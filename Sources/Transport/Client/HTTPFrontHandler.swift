@@ -57,16 +57,19 @@ final class HTTPFrontHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let url = RequestTarget(head.uri)
-        if url.path == WebSocketDoor.path {
+        if url.path == ClientDoor.webSocketPath {
             front.countDrop(.badHandshake)
             return write(WebSocketDoor.refusal(of: head), for: head, context)
+        }
+        if url.path == ClientDoor.streamPath || url.path == ClientDoor.callPath {
+            front.countDrop(.badHandshake)
+            return write(.problem(505, "streams need HTTP/2"), for: head, context)
         }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let question = HTTPQuestion(method: head.method.rawValue, path: url.path, query: url.query)
         front.answer(question).whenComplete { result in
             let (handler, context) = bound.value
-            let fallback = HTTPAnswer(status: 500, body: #"{"error":"internal"}"#)
-            handler.write((try? result.get()) ?? fallback, for: head, context)
+            handler.write((try? result.get()) ?? .problem(500, "internal"), for: head, context)
         }
     }
 

@@ -5,20 +5,18 @@ import Wire
 
 /// The WebSocket upgrade of `GET /v1/ws` (RFC 6455, section 4.2).
 final class WebSocketDoor: HTTPServerProtocolUpgrader {
-    static let path = "/v1/ws"
-
     let supportedProtocol = "websocket"
     /// Checked in `buildUpgradeResponse`, which knows a better answer than none.
     let requiredUpgradeHeaders: [String] = []
 
     private let front: any ClientFront
-    private let helloBytesMax: Int
-    private let outboxBytesMax: Int
+    private let socket: ClientSocket
+    private let settings: ClientListenerSettings
 
-    init(front: any ClientFront, helloBytesMax: Int, outboxBytesMax: Int) {
+    init(front: any ClientFront, socket: ClientSocket, settings: ClientListenerSettings) {
         self.front = front
-        self.helloBytesMax = helloBytesMax
-        self.outboxBytesMax = outboxBytesMax
+        self.socket = socket
+        self.settings = settings
     }
 
     struct Refused: Error {}
@@ -26,69 +24,88 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
     func buildUpgradeResponse(
         channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
     ) -> EventLoopFuture<HTTPHeaders> {
-        guard front.acceptsConnections, let key = Self.key(of: upgradeRequest), Self.encoding(for: upgradeRequest) != nil else {
+        guard front.acceptsConnections, let key = Self.key(of: upgradeRequest), let encoding = Self.encoding(for: upgradeRequest) else {
             return channel.eventLoop.makeFailedFuture(Refused())
         }
         var headers = initialResponseHeaders
         headers.replaceOrAdd(name: "sec-websocket-accept", value: WebSocketHandshake.acceptKey(for: key))
-        if let name = Self.offered(upgradeRequest).first(where: { FrameEncoding(subprotocol: $0) != nil }) {
+        if !Self.offered(upgradeRequest).isEmpty, let name = encoding.subprotocol {
             headers.replaceOrAdd(name: "sec-websocket-protocol", value: name)
+        }
+        if let deflate = deflate(for: upgradeRequest) {
+            headers.replaceOrAdd(name: "sec-websocket-extensions", value: deflate.responseHeader)
         }
         return channel.eventLoop.makeSucceededFuture(headers)
     }
 
+    /// The bytes of the first frames may still be in the pipeline, which is left behind once they have come out of it.
     func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
+        let framing = FrameFormat.Framing.webSocket(windowBits: deflate(for: upgradeRequest)?.serverWindowBits)
         let connection = ClientConnection(
-            encoding: Self.encoding(for: upgradeRequest) ?? .json, channel: context.channel, meter: front.meter,
-            helloBytesMax: helloBytesMax, outboxBytesMax: outboxBytesMax)
+            .webSocket, FrameFormat(Self.encoding(for: upgradeRequest) ?? .json, framing), on: .socket(socket), tools: front.tools,
+            settings: settings)
+        let tail = UpgradeTail(connection: connection)
         return context.eventLoop.makeCompletedFuture {
-            try context.pipeline.syncOperations.addHandler(connection)
+            try context.pipeline.syncOperations.addHandler(tail)
+            socket.receiver = connection
             front.connected(connection)
             if connection.delegate == nil { connection.closeNow() }
+            let bound = NIOLoopBound((socket, tail, context.pipeline), eventLoop: context.eventLoop)
+            context.eventLoop.execute {
+                let (socket, tail, pipeline) = bound.value
+                socket.readsThroughPipeline = false
+                pipeline.syncOperations.removeHandler(tail, promise: nil)
+            }
         }
+    }
+
+    private func deflate(for head: HTTPRequestHead) -> PermessageDeflate? {
+        settings.compresses ? PermessageDeflate.accept(offers: head.headers["sec-websocket-extensions"]) : nil
     }
 
     /// Why a request for `/v1/ws` was not upgraded.
     static func refusal(of head: HTTPRequestHead) -> HTTPAnswer {
         guard head.method == .GET else {
-            return HTTPAnswer(status: 405, headers: [("allow", "GET")], body: #"{"error":"GET is the only method here"}"#)
+            return .problem(405, "GET is the only method here", headers: [("allow", "GET")])
         }
         guard head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" }) else {
-            return HTTPAnswer(
-                status: 426, headers: [("upgrade", "websocket"), ("connection", "upgrade")],
-                body: #"{"error":"this is a WebSocket endpoint"}"#)
+            return .problem(426, "this is a WebSocket endpoint", headers: [("upgrade", "websocket"), ("connection", "upgrade")])
         }
         guard head.headers.first(name: "sec-websocket-version") == "13" else {
-            return HTTPAnswer(
-                status: 426, headers: [("sec-websocket-version", "13")], body: #"{"error":"WebSocket version 13 is spoken here"}"#)
+            return .problem(426, "WebSocket version 13 is spoken here", headers: [("sec-websocket-version", "13")])
         }
         guard key(of: head) != nil else {
-            return HTTPAnswer(
-                status: 400, body: #"{"error":"Sec-WebSocket-Key is not 16 bytes in base64, or Connection does not say upgrade"}"#)
+            return .problem(400, "Sec-WebSocket-Key is not 16 bytes in base64, or Connection does not say upgrade")
         }
         guard encoding(for: head) != nil else {
-            return HTTPAnswer(status: 400, body: #"{"error":"no offered subprotocol is heliograph.v1.json or heliograph.v1.proto"}"#)
+            return .problem(400, WebSocketOffer.noSubprotocol)
         }
-        return HTTPAnswer(status: 503, headers: [("retry-after", "1")], body: #"{"error":"this node takes no new connections now"}"#)
+        return .problem(503, "this node takes no new connections now", headers: [("retry-after", "1")])
     }
 
     private static func offered(_ head: HTTPRequestHead) -> [String] {
         head.headers[canonicalForm: "sec-websocket-protocol"].map(String.init)
     }
 
-    /// JSON when nothing is offered; nil when nothing that is offered is known.
-    private static func encoding(for head: HTTPRequestHead) -> FrameEncoding? {
-        let offers = offered(head)
-        if offers.isEmpty { return .json }
-        return offers.lazy.compactMap { FrameEncoding(subprotocol: $0) }.first
-    }
+    private static func encoding(for head: HTTPRequestHead) -> FrameEncoding? { WebSocketOffer.encoding(among: offered(head)) }
 
     private static func key(of head: HTTPRequestHead) -> String? {
-        guard head.method == .GET, RequestTarget(head.uri).path == path, head.version.major == 1, head.version.minor >= 1,
+        guard head.method == .GET, RequestTarget(head.uri).path == ClientDoor.webSocketPath, head.version.major == 1, head.version.minor >= 1,
             head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }),
             head.headers.first(name: "sec-websocket-version") == "13",
             let key = head.headers.first(name: "sec-websocket-key"), WebSocketHandshake.isValidKey(key)
         else { return nil }
         return key
     }
+}
+
+/// Takes what HTTP/1.1's handlers had read already when the connection was upgraded.
+private final class UpgradeTail: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let connection: ClientConnection
+
+    init(connection: ClientConnection) { self.connection = connection }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { connection.received(unwrapInboundIn(data)) }
 }

@@ -3,7 +3,7 @@ import SwiftProtobuf
 
 /// Reads what clients send; the server's half.
 public enum ClientFrameDecoder {
-    /// The frames of one WebSocket message, in their order; at least one.
+    /// The frames of one WebSocket message, or of one cut of `StreamFraming`, in their order; at least one.
     public static func decode(_ payload: ByteBuffer, encoding: FrameEncoding, frameBytesMax: Int) throws(FrameFault) -> [RelayClientFrame] {
         try FrameList<RelayClientFrame>.decode(payload, encoding: encoding, frameBytesMax: frameBytesMax)
     }
@@ -31,7 +31,7 @@ public enum ClientFrameEncoder {
 
 /// Reads what servers send; the client's half.
 public enum ServerFrameDecoder {
-    /// The frames of one WebSocket message, in their order. Frames of a newer schema are left out.
+    /// The frames of one WebSocket message, or of one cut of `StreamFraming`, in their order. Frames of a newer schema are left out.
     public static func decode(_ payload: ByteBuffer, encoding: FrameEncoding, frameBytesMax: Int) throws(FrameFault) -> [RelayServerFrame] {
         try FrameList<RelayServerFrame>.decode(payload, encoding: encoding, frameBytesMax: frameBytesMax)
     }
@@ -78,6 +78,10 @@ private enum FrameList<Frame: RelayFrame> {
                 let bytes: [UInt8] = try frame.serializedBytes()
                 appendVarint(UInt64(bytes.count), to: &buffer)
                 buffer.writeBytes(bytes)
+            case .grpc:
+                let bytes: [UInt8] = try frame.serializedBytes()
+                GRPCPrefix.append(bytes: bytes.count, to: &buffer)
+                buffer.writeBytes(bytes)
             }
         } catch {
             throw .malformed
@@ -88,7 +92,8 @@ private enum FrameList<Frame: RelayFrame> {
         let frames =
             switch encoding {
             case .json: try decodeJSON(payload, frameBytesMax: frameBytesMax)
-            case .protobuf: try decodeProtobuf(payload, frameBytesMax: frameBytesMax)
+            case .protobuf: try decodeMessages(payload, frameBytesMax: frameBytesMax, lengthFrom: readVarint)
+            case .grpc: try decodeMessages(payload, frameBytesMax: frameBytesMax, lengthFrom: GRPCPrefix.readLength)
             }
         guard Frame.refusesUnknownFrames else { return frames.filter(\.hasFrame) }
         guard !frames.isEmpty, frames.allSatisfy(\.hasFrame) else { throw .noFrame }
@@ -120,11 +125,13 @@ private enum FrameList<Frame: RelayFrame> {
         }
     }
 
-    private static func decodeProtobuf(_ payload: ByteBuffer, frameBytesMax: Int) throws(FrameFault) -> [Frame] {
+    private static func decodeMessages(
+        _ payload: ByteBuffer, frameBytesMax: Int, lengthFrom: (inout ByteBuffer) -> UInt64?
+    ) throws(FrameFault) -> [Frame] {
         var rest = payload
         var frames: [Frame] = []
         while rest.readableBytes > 0 {
-            guard let length = readVarint(from: &rest) else { throw .malformed }
+            guard let length = lengthFrom(&rest) else { throw .malformed }
             guard length <= UInt64(frameBytesMax) else { throw .tooLarge }
             guard let bytes = rest.readSlice(length: Int(length)) else { throw .malformed }
             do {
@@ -164,10 +171,5 @@ extension ByteBuffer {
         let line = readSlice(length: length ?? readableBytes)
         if length != nil { moveReaderIndex(forwardBy: 1) }
         return line
-    }
-
-    /// Whether there is nothing but JSON's white space.
-    fileprivate var isBlank: Bool {
-        readableBytesView.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D || $0 == 0x0A }
     }
 }

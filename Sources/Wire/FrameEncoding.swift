@@ -1,40 +1,34 @@
 public import NIOCore
 
-/// How the frames of a session look on the wire, agreed as the WebSocket subprotocol.
+/// How the frames of a session look on the wire.
 public enum FrameEncoding: Hashable, Sendable, CaseIterable {
     /// Text: JSON objects separated by `\n`.
     case json
     /// Binary: varint-length-delimited protobuf messages.
     case protobuf
+    /// gRPC's length-prefixed messages: a byte that says whether it is compressed, four of length, a protobuf message.
+    case grpc
 
-    /// Its place in a table that has one entry for each encoding.
-    public var index: Int {
-        switch self {
-        case .json: 0
-        case .protobuf: 1
-        }
-    }
+    /// What a WebSocket may carry.
+    public static let webSocket: [FrameEncoding] = [.json, .protobuf]
 
-    public var subprotocol: String {
+    /// The WebSocket subprotocol; nil for what has none.
+    public var subprotocol: String? {
         switch self {
         case .json: "heliograph.v1.json"
         case .protobuf: "heliograph.v1.proto"
+        case .grpc: nil
         }
     }
 
     public init?(subprotocol: some StringProtocol) {
-        guard let match = Self.allCases.first(where: { $0.subprotocol == subprotocol }) else { return nil }
+        guard let match = Self.webSocket.first(where: { $0.subprotocol.map { $0 == subprotocol } ?? false }) else { return nil }
         self = match
     }
 
-    public var opcode: WebSocketOpcode {
-        switch self {
-        case .json: .text
-        case .protobuf: .binary
-        }
-    }
+    public var opcode: WebSocketOpcode { self == .json ? .text : .binary }
 
-    /// What stands between two frames of one WebSocket message: protobuf frames delimit themselves.
+    /// What stands between two frames: those of the binary encodings delimit themselves.
     public func appendSeparator(to buffer: inout ByteBuffer) {
         if self == .json { buffer.writeInteger(UInt8(ascii: "\n")) }
     }

@@ -1,0 +1,63 @@
+import MeshCore
+
+/// Counts what a peer makes us do for nothing. Every kind has a bucket of tokens that fills with time.
+struct FloodGuard {
+    enum Kind {
+        /// PING, SETTINGS, PRIORITY, empty DATA.
+        case control
+        /// RST_STREAM in either direction.
+        case reset
+        case windowUpdate
+    }
+
+    /// A burst may be this many times what a second allows.
+    static let burstFactor = 10
+
+    private var control: TokenBucket
+    private var resets: TokenBucket
+    private var windowUpdates: TokenBucket
+
+    init(_ limits: HTTP2Limits, now: Instant) {
+        control = TokenBucket(perSecond: limits.controlFramesPerSecondMax, burstFactor: Self.burstFactor, now: now)
+        resets = TokenBucket(perSecond: limits.resetsPerSecondMax, burstFactor: Self.burstFactor, now: now)
+        windowUpdates = TokenBucket(perSecond: limits.windowUpdatesPerSecondMax, burstFactor: Self.burstFactor, now: now)
+    }
+
+    /// False when there was one too many.
+    mutating func count(_ kind: Kind, now: Instant) -> Bool {
+        switch kind {
+        case .control: control.take(now: now)
+        case .reset: resets.take(now: now)
+        case .windowUpdate: windowUpdates.take(now: now)
+        }
+    }
+
+    /// Whoever reads much may open windows often.
+    mutating func sent(bytes: Int) { windowUpdates.add(Double(bytes) / 1024) }
+}
+
+/// Tokens that grow with time up to a burst.
+struct TokenBucket {
+    private let perSecond: Double
+    private let most: Double
+    private var tokens: Double
+    private var filledAt: Instant
+
+    init(perSecond: Int, burstFactor: Int, now: Instant) {
+        self.perSecond = Double(perSecond)
+        most = Double(perSecond * burstFactor)
+        tokens = most
+        filledAt = now
+    }
+
+    mutating func take(now: Instant) -> Bool {
+        tokens = min(max(most, tokens), tokens + Double((now - filledAt).nanoseconds) / 1e9 * perSecond)
+        filledAt = now
+        guard tokens >= 1 else { return false }
+        tokens -= 1
+        return true
+    }
+
+    /// Earned beside those of time, up to a hundred bursts.
+    mutating func add(_ earned: Double) { tokens = min(tokens + earned, most * 100) }
+}

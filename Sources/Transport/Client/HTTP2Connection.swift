@@ -1,0 +1,286 @@
+import HTTP2
+import MeshCore
+import NIOCore
+import Wire
+
+/// One HTTP/2 connection of a client: opens a door for each of its streams, and writes for all of them at once.
+final class HTTP2Connection: ClientSocketReceiver {
+    let front: any ClientFront
+    private let socket: ClientSocket
+    private let settings: ClientListenerSettings
+    private let session: HTTP2Session
+    private var streams: [Int32: HTTP2Stream] = [:]
+    private var withholding: Set<Int32> = []
+    private var isQueued = false
+    private var isReading = false
+    private var isDraining = false
+    private var hasFailed = false
+    private var idleSince: Instant?
+    /// The last moment at which the peer's kernel took something, or nothing waited for it.
+    private var progressAt: Instant
+    private var isEnded = false
+
+    /// Bytes that are collected for one write.
+    private static let outputBytesMax = 256 << 10
+    /// How often the timers are looked at.
+    private static let checkEvery = TimeAmount.seconds(1)
+    /// Clients that were told to open no more streams have this long to have heard it.
+    private static let shutdownNotice = TimeAmount.seconds(1)
+
+    init(socket: ClientSocket, front: any ClientFront, settings: ClientListenerSettings) {
+        self.socket = socket
+        self.front = front
+        self.settings = settings
+        let now = Self.now()
+        session = HTTP2Session(role: .server, limits: settings.http2, now: now)
+        progressAt = now
+        idleSince = now
+    }
+
+    var eventLoop: any EventLoop { socket.eventLoop }
+    var peer: String { socket.peer }
+    private var tools: ConnectionTools { socket.tools }
+
+    private static func now() -> Instant { Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds) }
+
+    func start() {
+        socket.receiver = self
+        socket.readsThroughPipeline = false
+        tools.opened(self)
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.scheduleRepeatedTask(initialDelay: Self.checkEvery, delay: Self.checkEvery) { task in
+            if !bound.value.check() { task.cancel() }
+        }
+        pump()
+        if !front.acceptsConnections { drain() }
+    }
+
+    // MARK: In
+
+    func socketReceived(_ bytes: ByteBuffer) {
+        guard !hasFailed else { return }
+        isReading = true
+        defer { isReading = false }
+        do throws(HTTP2Fault) {
+            for event in try session.receive(bytes, now: Self.now()) { handle(event) }
+        } catch {
+            fail(error)
+        }
+    }
+
+    func socketReadComplete() { pump() }
+
+    private func handle(_ event: HTTP2Event) {
+        switch event {
+        case .headers(let id, let headers, let endsStream):
+            if let stream = streams[id] { if endsStream { stream.peerFinished() } } else { open(id, headers, endsStream) }
+        case .data(let id, let bytes):
+            session.consumeConnection(bytes: bytes.readableBytes)
+            if let stream = streams[id] { stream.received(bytes) } else { session.consume(stream: id, bytes: bytes.readableBytes) }
+        case .endOfStream(let id): streams[id]?.peerFinished()
+        case .streamClosed(let id, _): closed(id)
+        case .invalidFrame: front.countDrop(.protocolError)
+        case .goaway, .settings: break
+        }
+    }
+
+    private func fail(_ fault: HTTP2Fault) {
+        guard !hasFailed else { return }
+        hasFailed = true
+        switch fault.kind {
+        case .protocolError: front.countDrop(.protocolError)
+        case .headersTooLarge: front.countDrop(.headersTooLarge)
+        case .flood: front.countDrop(.http2Flood)
+        }
+        try? session.fill(bytesMax: Self.outputBytesMax)
+        write()
+        endStreams()
+        socket.finish()
+    }
+
+    // MARK: Streams
+
+    private func open(_ id: Int32, _ headers: HTTP2Headers, _ endsStream: Bool) {
+        switch ClientDoor(headers, compresses: settings.compresses) {
+        case .session(let door, let format, let answer, let deadline):
+            guard front.acceptsConnections else { return refuse(id, door) }
+            let stream = HTTP2Stream(id: id, connection: self, isCall: door == .grpc)
+            streams[id] = stream
+            idleSince = nil
+            session.respond(stream: id, answer, body: stream)
+            let client = ClientConnection(door, format, on: .stream(stream), tools: tools, settings: settings)
+            stream.carry(client, deadline: deadline)
+            front.connected(client)
+            if client.delegate == nil { client.closeNow() }
+            if endsStream { stream.peerFinished() }
+        case .question(let question): ask(question, id)
+        case .refused(let refusal):
+            front.countDrop(.badHandshake)
+            answer(refusal, id)
+        case .refusedCall(let status, let reason):
+            front.countDrop(.badHandshake)
+            answerCall(status, reason, id)
+        }
+    }
+
+    private func refuse(_ id: Int32, _ door: ClientConnection.Door) {
+        front.countDrop(.connectionLimit)
+        guard door != .grpc else { return answerCall(.unavailable, "this node takes no new sessions now", id) }
+        answer(.problem(503, "this node takes no new sessions now", headers: [("retry-after", "1")]), id)
+    }
+
+    private func ask(_ question: HTTPQuestion, _ id: Int32) {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        let isHead = question.method == "HEAD"
+        front.answer(question).whenComplete { result in
+            var answer = (try? result.get()) ?? .problem(500, "internal")
+            if isHead { answer.body = nil }
+            bound.value.answer(answer, id)
+        }
+    }
+
+    private func answer(_ answer: HTTPAnswer, _ id: Int32) {
+        var headers: HTTP2Headers = [":status": "\(answer.status)"]
+        for header in answer.headers { headers.add(header.name.lowercased(), header.value) }
+        if let body = answer.body {
+            if headers["content-type"] == nil { headers.add("content-type", "application/json") }
+            headers.add("content-length", "\(body.utf8.count)")
+        }
+        session.respond(stream: id, headers, body: answer.body.map { FixedBody($0) })
+        queue()
+    }
+
+    private func answerCall(_ status: GRPCStatus, _ reason: String, _ id: Int32) {
+        var headers: HTTP2Headers = [":status": "200", "content-type": "application/grpc"]
+        for field in HTTP2Stream.trailers(status, reason).fields { headers.add(field.name, field.value) }
+        session.respond(stream: id, headers, body: nil)
+        queue()
+    }
+
+    private func closed(_ id: Int32) {
+        withholding.remove(id)
+        streams.removeValue(forKey: id)?.closed()
+        if streams.isEmpty { idleSince = Self.now() }
+    }
+
+    private func endStreams() {
+        let ended = streams
+        streams = [:]
+        withholding = []
+        for stream in ended.values { stream.closed() }
+    }
+
+    // MARK: For the streams
+
+    func consumed(_ id: Int32, bytes: Int) {
+        session.consume(stream: id, bytes: bytes)
+        withholding.remove(id)
+        queue()
+    }
+
+    func withhold(_ id: Int32) { withholding.insert(id) }
+
+    func hasMore(_ id: Int32) {
+        session.resume(stream: id)
+        queue()
+    }
+
+    /// Collects what the streams can send, first of all what was lent to this one, without writing it yet.
+    func fill(for id: Int32) {
+        guard socket.pendingBytes == 0, session.output.readableBytes < Self.outputBytesMax, !hasFailed else { return }
+        if session.output.capacity == 0 { session.output = tools.takeBuffer() }
+        session.resume(stream: id)
+        try? session.fill(bytesMax: Self.outputBytesMax)
+        queue()
+    }
+
+    /// - Parameter hasEnded: our half of the stream is, or will be, at its end: the peer is only asked to stop.
+    func cancel(_ id: Int32, hasEnded: Bool) {
+        guard streams[id] != nil else { return }
+        session.reset(stream: id, hasEnded ? .noError : .cancel)
+        queue()
+    }
+
+    // MARK: Out
+
+    private func queue() {
+        guard !isQueued, !isEnded else { return }
+        isQueued = true
+        tools.queuePump(self)
+    }
+
+    /// Writes what there is, as long as the kernel takes it all.
+    func pump() {
+        isQueued = false
+        guard !isReading, !hasFailed, !isEnded else { return }
+        if session.output.capacity == 0 { session.output = tools.takeBuffer() }
+        do throws(HTTP2Fault) {
+            repeat {
+                try session.fill(bytesMax: Self.outputBytesMax)
+            } while write() && socket.pendingBytes == 0
+        } catch {
+            return fail(error)
+        }
+        release()
+        for event in session.takeEvents() { handle(event) }
+        for id in withholding { streams[id]?.giveCredit() }
+        if socket.hasFailed { return socket.closeNow() }
+        if session.isOver { socket.finish() }
+    }
+
+    /// False when there was nothing to write.
+    @discardableResult
+    private func write() -> Bool {
+        guard session.output.readableBytes > 0 else { return false }
+        session.output.withUnsafeReadableBytes { socket.send($0) }
+        session.output.clear()
+        return true
+    }
+
+    private func release() {
+        guard session.output.readableBytes == 0 else { return }
+        tools.giveBack(session.output)
+        session.output = ByteBuffer()
+    }
+
+    func socketDrained() {
+        progressAt = Self.now()
+        pump()
+    }
+
+    // MARK: The end
+
+    /// Streams that are on their way here are still served; then no more, and the connection ends with its last stream.
+    func drain() {
+        guard !isDraining else { return }
+        isDraining = true
+        session.announceShutdown()
+        queue()
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.scheduleTask(in: Self.shutdownNotice) {
+            bound.value.session.shutDown()
+            bound.value.queue()
+        }
+    }
+
+    /// False when there is nothing to look after any more.
+    private func check() -> Bool {
+        guard !isEnded else { return false }
+        let now = Self.now()
+        if socket.pendingBytes == 0 { progressAt = now }
+        if now - progressAt >= settings.writeTimeout {
+            front.countDrop(.slowConsumer)
+            socket.closeNow()
+        } else if let idleSince, now - idleSince >= settings.idleTimeout, !isDraining {
+            drain()
+        }
+        return true
+    }
+
+    func socketEnded() {
+        guard !isEnded else { return }
+        isEnded = true
+        tools.closed(self)
+        endStreams()
+    }
+}
