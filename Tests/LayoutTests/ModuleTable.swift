@@ -21,7 +21,7 @@ enum ModuleTable {
         "Rooms": collections.union(["MeshCore"]),
         "Presence": collections.union(["MeshCore"]),
         "Session": collections.union(["MeshCore"]),
-        "Wire": ["MeshCore", "NIOCore", "SwiftProtobuf"],
+        "Wire": ["MeshCore", "CZlib", "NIOCore", "SwiftProtobuf"],
         "MeshConfiguration": ["MeshCore", "Logging", "Yams"],
         "Store": nio.union(collections).union(["MeshCore", "CHiredis", "Logging"]),
         "Transport": nio.union(http).union(collections).union([

@@ -109,8 +109,18 @@ private func bytes(_ build: (inout ByteBuffer) -> Void) -> [UInt8] {
     }
 
     @Test func endlessEmptyFragmentsAreRefused() {
-        let stream: [UInt8] = [0x01, 0] + Array(repeatElement([0x00, 0] as [UInt8], count: WebSocketParser.fragmentsMax).joined())
-        #expect(events(stream) == [.violation(.tooManyFragments)])
+        let empty: [UInt8] = Array(repeatElement([0x00, 0] as [UInt8], count: WebSocketParser.emptyFragmentsMax - 1).joined())
+        #expect(events([0x01, 0] + empty + [0x80, 1, 0x61]) == [.text(ByteBuffer(string: "a"))])
+        #expect(events([0x01, 0] + empty + [0x80, 0]) == [.violation(.tooManyEmptyFragments)])
+        let twice = [0x01, 0] + empty + [0x80, 1, 0x61]
+        #expect(events(twice + twice).count == 2, "every message counts anew")
+    }
+
+    @Test func fragmentsWithPayloadAreBoundedByTheirBytesAlone() {
+        let count = 70_000
+        let stream: [UInt8] = [0x02, 1, 7] + Array(repeatElement([0x00, 1, 7] as [UInt8], count: count - 2).joined()) + [0x80, 1, 7]
+        #expect(events(stream) == [.binary(ByteBuffer(repeating: 7, count: count))])
+        #expect(events(stream, messageBytesMax: count - 1) == [.violation(.messageTooLarge)])
     }
 
     @Test func everySplitOfAStreamGivesTheSameEvents() {

@@ -29,18 +29,24 @@ public enum WebSocketHandshake {
     }
 
     /// The client's request. Every argument must be free of CR and LF.
-    public static func appendRequest(host: String, path: String, key: String, subprotocols: [String], to buffer: inout ByteBuffer) {
+    /// - Parameter extensions: what is offered, as `PermessageDeflate.offer` writes it.
+    public static func appendRequest(
+        host: String, path: String, key: String, subprotocols: [String], extensions: String? = nil, to buffer: inout ByteBuffer
+    ) {
         buffer.writeString("GET \(path) HTTP/1.1\r\nHost: \(host)\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
         buffer.writeString("Sec-WebSocket-Key: \(key)\r\nSec-WebSocket-Version: \(version)\r\n")
         if !subprotocols.isEmpty { buffer.writeString("Sec-WebSocket-Protocol: \(subprotocols.joined(separator: ", "))\r\n") }
+        if let extensions { buffer.writeString("Sec-WebSocket-Extensions: \(extensions)\r\n") }
         buffer.writeString("\r\n")
     }
 
     /// The server's agreement.
-    public static func appendResponse(key: String, subprotocol: String?, to buffer: inout ByteBuffer) {
+    /// - Parameter extensions: what is granted, as `PermessageDeflate.responseHeader` writes it.
+    public static func appendResponse(key: String, subprotocol: String?, extensions: String? = nil, to buffer: inout ByteBuffer) {
         buffer.writeString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
         buffer.writeString("Sec-WebSocket-Accept: \(acceptKey(for: key))\r\n")
         if let subprotocol { buffer.writeString("Sec-WebSocket-Protocol: \(subprotocol)\r\n") }
+        if let extensions { buffer.writeString("Sec-WebSocket-Extensions: \(extensions)\r\n") }
         buffer.writeString("\r\n")
     }
 }
@@ -66,6 +72,8 @@ public struct HandshakeHead: Sendable {
     }
 
     public func value(_ name: String) -> String? { fields.first { $0.name == name }?.value }
+    /// Of all fields of that name, in their order.
+    public func values(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
 
     /// The status code of a response; nil for a request.
     public var statusCode: Int? {

@@ -10,7 +10,10 @@ public import NIOCore
 ///
 /// The payload of an unfragmented message is a slice of the buffer, unmasked in place. Let go of it before the next
 /// call: a slice that is kept makes the next unmasking copy the whole buffer.
-public struct WebSocketParser: Sendable {
+///
+/// With an inflater, messages may be compressed (RFC 7692, section 6). The limit then holds for what travels and for what comes
+/// out of it, and the parser stays on the event loop of the inflater.
+public struct WebSocketParser {
     /// Which end of the connection reads. A server demands masked frames, a client refuses them.
     public enum Role: Sendable { case server, client }
 
@@ -24,28 +27,31 @@ public struct WebSocketParser: Sendable {
         case violation(WebSocketViolation)
     }
 
-    /// A message of more frames than this is refused with 1009: frames without payload escape the limit on bytes.
-    public static let fragmentsMax = 4096
+    /// A message with more empty frames than this is refused with 1009: they escape the limit on bytes. All others pay for it.
+    public static let emptyFragmentsMax = 1024
 
     /// The most payload bytes of a message, all fragments together. Applies from the next frame on.
     public var messageBytesMax: Int
 
     private let role: Role
+    private let inflater: WebSocketInflater?
     private var finished = false
-    private var fragmentedOpcode: WebSocketOpcode?
-    private var fragmentCount: UInt16 = 0
+    private var fragmentedKind: MessageKind?
+    private var emptyFragmentCount: UInt16 = 0
     private var fragments = ByteBuffer()
 
-    public init(role: Role, messageBytesMax: Int) {
+    /// - Parameter inflater: given if permessage-deflate was negotiated; shared by the connections of an event loop.
+    public init(role: Role, messageBytesMax: Int, inflater: WebSocketInflater? = nil) {
         self.role = role
         self.messageBytesMax = messageBytesMax
+        self.inflater = inflater
     }
 
     /// Takes the next event from the front of `buffer`; nil means that more bytes are needed.
     public mutating func next(_ buffer: inout ByteBuffer) -> Event? {
         while !finished {
             do throws(WebSocketViolation) {
-                guard let header = try FrameHeader(peekingAt: buffer, role: role) else { return nil }
+                guard let header = try FrameHeader(peekingAt: buffer, role: role, mayBeCompressed: inflater != nil) else { return nil }
                 try check(header)
                 guard buffer.readableBytes >= header.headerBytes + header.payloadBytes else { return nil }
                 if let event = try take(header, from: &buffer) { return event }
@@ -61,10 +67,10 @@ public struct WebSocketParser: Sendable {
     private func check(_ header: FrameHeader) throws(WebSocketViolation) {
         switch header.opcode {
         case .text, .binary:
-            guard fragmentedOpcode == nil else { throw .messageInsideMessage }
+            guard fragmentedKind == nil else { throw .messageInsideMessage }
         case .continuation:
-            guard fragmentedOpcode != nil else { throw .strayContinuation }
-            guard Int(fragmentCount) < Self.fragmentsMax else { throw .tooManyFragments }
+            guard fragmentedKind != nil else { throw .strayContinuation }
+            guard header.payloadBytes > 0 || emptyFragmentCount < Self.emptyFragmentsMax else { throw .tooManyEmptyFragments }
         case .ping, .pong, .close:
             return
         }
@@ -86,21 +92,24 @@ public struct WebSocketParser: Sendable {
 
     private mutating func join(_ header: FrameHeader, _ payload: ByteBuffer) throws(WebSocketViolation) -> Event? {
         if header.opcode != .continuation {
-            if header.isFinal { return try message(header.opcode, payload) }
-            fragmentedOpcode = header.opcode
-            fragmentCount = 0
+            let kind = MessageKind(isText: header.opcode == .text, isCompressed: header.isCompressed)
+            if header.isFinal { return try message(kind, payload) }
+            fragmentedKind = kind
+            emptyFragmentCount = 0
         }
-        fragmentCount += 1
+        if payload.readableBytes == 0 { emptyFragmentCount += 1 }
         fragments.writeImmutableBuffer(payload)
-        guard header.isFinal, let opcode = fragmentedOpcode else { return nil }
+        guard header.isFinal, let kind = fragmentedKind else { return nil }
         let whole = fragments
         fragments = ByteBuffer()
-        fragmentedOpcode = nil
-        return try message(opcode, whole)
+        fragmentedKind = nil
+        return try message(kind, whole)
     }
 
-    private func message(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) throws(WebSocketViolation) -> Event {
-        guard opcode == .text else { return .binary(payload) }
+    private func message(_ kind: MessageKind, _ payload: ByteBuffer) throws(WebSocketViolation) -> Event {
+        var payload = payload
+        if kind.isCompressed, let inflater { payload = try inflater.inflate(payload, bytesMax: messageBytesMax) }
+        guard kind.isText else { return .binary(payload) }
         guard payload.withUnsafeReadableBytes(isValidUTF8) else { throw .invalidText }
         return .text(payload)
     }
@@ -128,9 +137,17 @@ public struct WebSocketParser: Sendable {
     }
 }
 
+/// What the first frame says of its whole message.
+private struct MessageKind {
+    let isText: Bool
+    let isCompressed: Bool
+}
+
 /// The bytes before a payload (RFC 6455, section 5.2).
 struct FrameHeader {
     let isFinal: Bool
+    /// RSV1 (RFC 7692, section 6).
+    let isCompressed: Bool
     let opcode: WebSocketOpcode
     let payloadBytes: Int
     let headerBytes: Int
@@ -138,11 +155,13 @@ struct FrameHeader {
     let maskKey: UInt32?
 
     /// Nil while the header is incomplete. Refuses what no later byte could make right.
-    init?(peekingAt buffer: ByteBuffer, role: WebSocketParser.Role) throws(WebSocketViolation) {
+    init?(peekingAt buffer: ByteBuffer, role: WebSocketParser.Role, mayBeCompressed: Bool) throws(WebSocketViolation) {
         let start = buffer.readerIndex
         guard let first: UInt8 = buffer.getInteger(at: start), let second: UInt8 = buffer.getInteger(at: start + 1) else { return nil }
-        guard first & 0x70 == 0 else { throw .reservedBits }
+        isCompressed = first & 0x40 != 0
+        guard first & 0x30 == 0, !isCompressed || mayBeCompressed else { throw .reservedBits }
         guard let opcode = WebSocketOpcode(rawValue: first & 0x0F) else { throw .reservedOpcode }
+        guard !isCompressed || opcode == .text || opcode == .binary else { throw .reservedBits }
         isFinal = first & 0x80 != 0
         self.opcode = opcode
         let isMasked = second & 0x80 != 0

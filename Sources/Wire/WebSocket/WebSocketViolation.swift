@@ -26,7 +26,8 @@ public struct WebSocketViolation: Error, Hashable, Sendable, CustomStringConvert
     public static let invalidCloseCode = Self(1002, "invalid close code")
     public static let unexpectedType = Self(1003, "message type does not fit the subprotocol")
     public static let invalidText = Self(1007, "text is not UTF-8")
+    public static let invalidCompression = Self(1007, "compressed message is not deflate")
     public static let invalidCloseReason = Self(1007, "close reason is not UTF-8")
     public static let messageTooLarge = Self(1009, "message too large")
-    public static let tooManyFragments = Self(1009, "too many fragments")
+    public static let tooManyEmptyFragments = Self(1009, "too many empty fragments")
 }
