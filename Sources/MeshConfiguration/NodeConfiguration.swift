@@ -12,6 +12,8 @@ public struct NodeConfiguration: Sendable {
     public var logging: LoggingConfiguration
     public var limits: RelayLimits
     public var timings: RelayTimings
+    /// Whether permessage-deflate is agreed on with clients that offer it.
+    public var compression = true
 
     public init(
         mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration, cells: Int,
@@ -118,6 +120,16 @@ public struct RelayLimits: Hashable, Sendable {
     public var maxHelloBytes = 1 << 20
     public var maxServerFrameBytes = 1 << 20
     public var connectionsMax = 100_000
+    public var connectionsPerAddressMax = 20_000
+    /// Of an HTTP/2 connection, open at once.
+    public var streamsPerConnectionMax = 256
+    /// Of one request, on either version of HTTP: names and values, and on HTTP/2 32 bytes more for each field.
+    public var headerBytesMax = 16 << 10
+    public var headersMax = 100
+    /// Of an HTTP/2 connection, reset by either side. Ten times as many may come in a burst.
+    public var streamResetsPerSecondMax = 100
+    /// PING, SETTINGS, PRIORITY and empty DATA of an HTTP/2 connection. Ten times as many may come in a burst.
+    public var controlFramesPerSecondMax = 50
     public var subscriptionsPerSessionMax = 5_000
     public var watchedUsersPerSessionMax = 1_000
     public var publishesInFlightPerSessionMax = 1_024
@@ -140,6 +152,10 @@ public struct RelayLimits: Hashable, Sendable {
 public struct RelayTimings: Hashable, Sendable {
     public var handshakeTimeout = TimeSpan.seconds(10)
     public var helloTimeout = TimeSpan.seconds(10)
+    /// An HTTP/2 connection without streams is asked to go after this long.
+    public var connectionIdle = TimeSpan.seconds(60)
+    /// An HTTP/2 connection whose peer takes nothing for this long is closed.
+    public var writeTimeout = TimeSpan.seconds(20)
     public var heartbeatDefault = TimeSpan.seconds(25)
     public var linkPing = TimeSpan.milliseconds(500)
     public var linkSilence = TimeSpan.seconds(3)

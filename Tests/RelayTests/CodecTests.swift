@@ -223,7 +223,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         message.text = String(repeating: "x", count: length)
         var buffer = ByteBuffer()
         let bytes = try #require(MessageBody.encode(message))
-        MessageBody.appendPush(bytes, to: &buffer)
+        MessageBody.appendPush(bytes, encoding: .protobuf, to: &buffer)
         var expected = RelayServerFrame()
         expected.message = message
         let stream = DelimitedFrames(buffer)

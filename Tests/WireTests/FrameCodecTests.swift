@@ -49,7 +49,7 @@ private func decodeClient(_ text: String, frameBytesMax: Int = 65_536) throws ->
         #expect(throws: FrameFault.noFrame) { try decode([]) }
     }
 
-    @Test(arguments: FrameEncoding.allCases) func listsOfFramesRoundTrip(encoding: FrameEncoding) throws {
+    @Test(arguments: FrameEncoding.webSocket) func listsOfFramesRoundTrip(encoding: FrameEncoding) throws {
         var frames: [RelayServerFrame] = []
         for id in UInt32(1)...5 {
             frames.append(
@@ -71,7 +71,7 @@ private func decodeClient(_ text: String, frameBytesMax: Int = 65_536) throws ->
         #expect(try ServerFrameDecoder.decode(payload, encoding: encoding, frameBytesMax: 1 << 20) == frames)
     }
 
-    @Test(arguments: FrameEncoding.allCases) func clientFramesRoundTrip(encoding: FrameEncoding) throws {
+    @Test(arguments: FrameEncoding.webSocket) func clientFramesRoundTrip(encoding: FrameEncoding) throws {
         let frame = RelayClientFrame.with {
             $0.id = 9
             $0.publish = .with {

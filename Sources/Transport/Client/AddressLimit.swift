@@ -1,4 +1,4 @@
-public import NIOCore
+import NIOCore
 import Synchronization
 
 /// Counts the connections of each address over all cells of a listener. An IPv6 network of 64 bits is one address: that is what a
@@ -12,10 +12,11 @@ final class AddressLimit: Sendable {
 
         /// Nil for what has no address, such as a Unix socket.
         init?(_ address: SocketAddress?) {
-            switch address {
-            case .v4(let address): bits = UInt64(address.address.sin_addr.s_addr)
-            case .v6(let address):
-                bits = withUnsafeBytes(of: address.address.sin6_addr) { Self.key(of: $0) }
+            guard let address, case let bytes = address.withSockAddr({ address, count in Array(UnsafeRawBufferPointer(start: address, count: count)) })
+            else { return nil }
+            switch address.protocol {
+            case .inet: bits = bytes[4..<8].withUnsafeBytes { UInt64($0.loadUnaligned(as: UInt32.self)) }
+            case .inet6: bits = bytes[8..<24].withUnsafeBytes { Self.key(of: $0) }
             default: return nil
             }
         }

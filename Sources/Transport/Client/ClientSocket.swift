@@ -115,8 +115,7 @@ final class ClientSocket: ChannelDuplexHandler {
 
     private func arm(_ span: TimeSpan, _ body: @escaping (ClientSocket) -> Void) {
         timer?.cancel()
-        let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        timer = eventLoop.scheduleTask(in: .nanoseconds(span.nanoseconds)) { body(bound.value) }
+        timer = eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(span.nanoseconds)) { body(self) }
     }
 
     // MARK: Inbound
