@@ -53,7 +53,7 @@ let package = Package(
     ],
     targets: [
         // System libraries. Without pkg-config for hiredis: its file holds a flag that SwiftPM prohibits, and the module map suffices.
-        // nghttp2, OpenSSL and zlib are for the transports that follow WebSocket over HTTP/1.1.
+        // nghttp2 and zlib are for the transports that follow WebSocket over HTTP/1.1.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
@@ -74,6 +74,7 @@ let package = Package(
         module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
 
         // Shells.
+        module("TLS", ["MeshCore", "COpenSSL", nioCore, logging]),
         module("MeshConfiguration", ["MeshCore", yaml, logging]),
         module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
         module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
@@ -108,6 +109,7 @@ let package = Package(
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
+        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded]),
         tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
         tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
         tests("TransportTests", ["MeshCore", "Membership", "Wire", "Transport", nioCore, nioPosix, logging]),
