@@ -53,7 +53,6 @@ let package = Package(
     ],
     targets: [
         // System libraries. Without pkg-config for hiredis: its file holds a flag that SwiftPM prohibits, and the module map suffices.
-        // nghttp2 and OpenSSL are for the transports that follow WebSocket over HTTP/1.1.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
@@ -74,6 +73,7 @@ let package = Package(
         module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),
 
         // Shells.
+        module("TLS", ["MeshCore", "COpenSSL", nioCore, logging]),
         module("HTTP2", ["MeshCore", "CNghttp2", nioCore]),
         module("MeshConfiguration", ["MeshCore", yaml, logging]),
         module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
@@ -82,7 +82,7 @@ let package = Package(
         module(
             "Relay",
             [
-                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations", "TLS",
+                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations", "TLS", "HTTP2",
                 nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
         module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
@@ -109,6 +109,7 @@ let package = Package(
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
+        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded]),
         tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
         tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
         tests("TransportTests", ["MeshCore", "Membership", "Wire", "Transport", nioCore, nioPosix, logging]),

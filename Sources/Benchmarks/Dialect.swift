@@ -18,14 +18,14 @@ struct Dialect: Sendable {
 
     var subprotocols: [String] {
         guard case .relay(let encoding, _) = kind else { return [] }
-        return [encoding.subprotocol]
+        return encoding.subprotocol.map { [$0] } ?? []
     }
 
     var unit: DeliveryCounter.Unit {
         switch kind {
         case .bare: .frame
         case .relay(.json, _): .line
-        case .relay(.protobuf, _): .delimited
+        case .relay(.protobuf, _), .relay(.grpc, _): .delimited
         }
     }
 

@@ -46,7 +46,7 @@ final class ClientChannelHandler: ChannelInboundHandler {
         phase = .upgrading(key: key)
         var request = context.channel.allocator.buffer(capacity: 512)
         WebSocketHandshake.appendRequest(
-            host: url.authority, path: url.path, key: key, subprotocols: [encoding.subprotocol], to: &request)
+            host: url.authority, path: url.path, key: key, subprotocols: encoding.subprotocol.map { [$0] } ?? [], to: &request)
         context.writeAndFlush(wrapOutboundOut(request), promise: nil)
     }
 
@@ -97,7 +97,7 @@ final class ClientChannelHandler: ChannelInboundHandler {
         }
         let agreed = head.value("sec-websocket-protocol")
         guard agreed == encoding.subprotocol || (agreed == nil && encoding == .json) else {
-            throw .handshakeInvalid("the subprotocol \(encoding.subprotocol) was not accepted")
+            throw .handshakeInvalid("the subprotocol \(encoding.subprotocol ?? "") was not accepted")
         }
     }
 

@@ -59,7 +59,7 @@ enum Rules {
     static func handleOwners(_ files: [SourceFile]) -> [Breach] {
         ModuleTable.systemLibraries.subtracting(ModuleTable.handleFree).sorted().flatMap { library -> [Breach] in
             let owners = files.flatMap { file in file.imports.filter { $0.module == library }.map { (file.path, $0.line) } }
-            return owners.sorted { $0.0 < $1.0 }.dropFirst(ModuleTable.handleOwnersMax).map {
+            return owners.sorted { $0.0 < $1.0 }.dropFirst(ModuleTable.handleOwnersMax[library] ?? 1).map {
                 Breach(file: $0.0, line: $0.1, rule: "\(library) is owned by \(owners.map(\.0).min() ?? "") already")
             }
         }

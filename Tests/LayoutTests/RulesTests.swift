@@ -59,6 +59,10 @@ struct RulesTests {
         #expect(found(Rules.handleOwners([one, file("Sources/Store/C.swift", "import CHiredisKit")])).isEmpty)
         let calls = ["A", "B"].map { file("Sources/Benchmarks/\($0).swift", "import CLinux") }
         #expect(found(Rules.handleOwners(calls)).isEmpty, "there is no handle to own")
+        let most = ModuleTable.handleOwnersMax["COpenSSL"] ?? 1
+        let owners = (0...most).map { file("Sources/TLS/\($0).swift", "import COpenSSL") }
+        #expect(found(Rules.handleOwners(Array(owners.dropLast()))).isEmpty, "one for each kind of handle")
+        #expect(Rules.handleOwners(owners).map(\.file) == ["Sources/TLS/\(most).swift"])
         #expect(found(Rules.handleOwners([two, one])) == ["Sources/Store/B.swift:2: CHiredis is owned by Sources/Store/A.swift already"])
     }
 

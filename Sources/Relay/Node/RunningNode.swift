@@ -123,19 +123,7 @@ struct RunningNode: Sendable {
 
     private func listen() async throws {
         let address = context.configuration.addresses.client
-        var settings = ClientListenerSettings()
-        settings.helloBytesMax = context.limits.maxHelloBytes
-        settings.outboxBytesMax = context.limits.outboxBytesMax
-        settings.handshakeTimeout = context.timings.handshakeTimeout
-        settings.idleTimeout = context.timings.connectionIdle
-        settings.writeTimeout = context.timings.writeTimeout
-        settings.compresses = context.configuration.compression
-        settings.connectionsPerAddressMax = context.limits.connectionsPerAddressMax
-        settings.http2.streamsMax = context.limits.streamsPerConnectionMax
-        settings.http2.headerBytesMax = context.limits.headerBytesMax
-        settings.http2.headersMax = context.limits.headersMax
-        settings.http2.resetsPerSecondMax = context.limits.streamResetsPerSecondMax
-        settings.http2.controlFramesPerSecondMax = context.limits.controlFramesPerSecondMax
+        let settings = ClientListenerSettings(context)
         var fronts: [NIOLoopBound<any ClientFront>] = []
         for port in ports {
             fronts.append(

@@ -1,0 +1,24 @@
+import HTTP2
+import MeshConfiguration
+import Transport
+
+extension ClientListenerSettings {
+    /// As the node's configuration has it.
+    init(_ context: NodeContext) {
+        self.init()
+        let limits = context.limits
+        let timings = context.timings
+        helloBytesMax = limits.maxHelloBytes
+        outboxBytesMax = limits.outboxBytesMax
+        handshakeTimeout = timings.handshakeTimeout
+        idleTimeout = timings.connectionIdle
+        writeTimeout = timings.writeTimeout
+        compresses = context.configuration.compression
+        connectionsPerAddressMax = limits.connectionsPerAddressMax
+        http2.streamsMax = limits.streamsPerConnectionMax
+        http2.headerBytesMax = limits.headerBytesMax
+        http2.headersMax = limits.headersMax
+        http2.resetsPerSecondMax = limits.streamResetsPerSecondMax
+        http2.controlFramesPerSecondMax = limits.controlFramesPerSecondMax
+    }
+}
