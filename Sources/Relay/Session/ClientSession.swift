@@ -38,6 +38,8 @@ final class ClientSession: ClientConnectionDelegate {
     var watched: Set<String> = []
     var publishes: [String: PublishQueue<PendingPublish>] = [:]
     var publishesInFlight = 0
+    /// Other requests whose answer comes from elsewhere.
+    private var asksInFlight = 0
     /// Above every number used in any room, so that a queue that was emptied and forgotten goes on above its old numbers.
     var nextPublishNumber: UInt64 = 1
     var typingIn: [String: Instant] = [:]
@@ -281,8 +283,19 @@ final class ClientSession: ClientConnectionDelegate {
 
     func closeWhenSettled() {
         guard isDraining || isFinishing, publishesInFlight == 0, case .active = state else { return }
-        if isFinishing { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
-        connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping")
+        if isFinishing, asksInFlight == 0 { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
+        if isDraining { connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping") }
+    }
+
+    /// An answer that comes later, once. A client that has sent its last frame is let go when it has them all.
+    func later<Answer>(_ answered: @escaping (ClientSession, Answer) -> Void) -> (Answer) -> Void {
+        asksInFlight += 1
+        return { [weak self] answer in
+            guard let self, !isEnded else { return }
+            asksInFlight -= 1
+            answered(self, answer)
+            closeWhenSettled()
+        }
     }
 
     func checkClock(now: Instant) {
