@@ -72,9 +72,9 @@ let package = Package(
 
         // Bytes.
         module("Wire", ["MeshCore", nioCore, protobuf], exclude: ["Protos"]),
+        module("TLS", ["MeshCore", "COpenSSL", nioCore, logging]),
 
         // Shells.
-        module("TLS", ["MeshCore", "COpenSSL", nioCore, logging]),
         module("MeshConfiguration", ["MeshCore", yaml, logging]),
         module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
         module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
@@ -109,7 +109,7 @@ let package = Package(
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
-        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded]),
+        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
         tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
         tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
         tests("TransportTests", ["MeshCore", "Membership", "Wire", "Transport", nioCore, nioPosix, logging]),
