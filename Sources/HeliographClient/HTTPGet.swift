@@ -2,6 +2,7 @@ import MeshCore
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import TLS
 
 #if canImport(Glibc)
     import Glibc
@@ -9,26 +10,38 @@ import NIOPosix
     import Darwin
 #endif
 
-/// One HTTP/1.1 GET over cleartext, for the command line, tools and tests: no redirects, no reuse of connections.
+/// One HTTP/1.1 GET, in the clear or over TLS, for the command line, tools and tests: no redirects, no reuse of connections.
 public enum HTTPGet {
     /// - Parameters:
-    ///   - url: `http://host[:port][/path][?query]`, already percent-encoded; an IPv6 host stands in brackets.
+    ///   - url: `http://host[:port][/path][?query]` or `https://…`, already percent-encoded; an IPv6 host stands in brackets.
+    ///   - trustFile: for `https://`: the authorities that the server is trusted by, PEM; nil for those of the system.
     ///   - timeout: for everything from the look-up of the name to the last byte.
     ///   - bodyBytesMax: a longer body is an error.
     /// - Throws: `HTTPGetError`. A status other than 2xx is an answer, not an error.
     public static func fetch(
-        _ url: String, timeout: TimeSpan = .seconds(10), bodyBytesMax: Int = 16 << 20
+        _ url: String, trustFile: String? = nil, timeout: TimeSpan = .seconds(10), bodyBytesMax: Int = 16 << 20
     ) async throws -> (status: Int, headers: HTTPHeaders, body: ByteBuffer) {
         let target = try HTTPTarget(url)
+        let encryption = try target.isEncrypted ? encryption(trustFile) : nil
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let exchange = HTTPExchange(target: target, timeout: timeout, bodyBytesMax: bodyBytesMax, loop: loop)
+        let exchange = HTTPExchange(target: target, encryption: encryption, timeout: timeout, bodyBytesMax: bodyBytesMax, loop: loop)
         let answer = try await loop.flatSubmit { exchange.run() }.get()
         return (answer.status, answer.headers, answer.body)
+    }
+
+    private static func encryption(_ trustFile: String?) throws(HTTPGetError) -> TLSContext {
+        do throws(TLSConfigurationFault) {
+            return try .client(TLSClientSettings(trustFile: trustFile, alpn: ["http/1.1"]))
+        } catch {
+            throw .cannotTrust("\(error)")
+        }
     }
 }
 
 public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
     case badURL(String)
+    /// The file of the authorities cannot be used.
+    case cannotTrust(String)
     case unreachable(String, cause: String)
     case timedOut(String, after: TimeSpan)
     case closedEarly(String)
@@ -37,7 +50,8 @@ public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .badURL(let url): "\(url) is not a URL of the form http://host:port/path"
+        case .badURL(let url): "\(url) is not a URL of the form http://host:port/path or https://host:port/path"
+        case .cannotTrust(let reason): reason
         case .unreachable(let url, let cause): "\(url) cannot be reached: \(cause)"
         case .timedOut(let url, let span): "\(url) did not answer within \(span)"
         case .closedEarly(let url): "\(url) closed the connection in the middle of its answer"
@@ -50,6 +64,7 @@ public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The parts of a URL that a GET needs.
 struct HTTPTarget: Hashable, Sendable {
     let url: String
+    let isEncrypted: Bool
     let host: String
     let port: Int
     let authority: String
@@ -57,20 +72,23 @@ struct HTTPTarget: Hashable, Sendable {
 
     init(_ url: String) throws(HTTPGetError) {
         self.url = url
-        let scheme = "http://"
-        guard url.lowercased().hasPrefix(scheme), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { throw .badURL(url) }
+        let schemes = ["http://", "https://"]
+        guard let scheme = schemes.first(where: url.lowercased().hasPrefix), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw .badURL(url)
+        }
+        isEncrypted = scheme == "https://"
         let rest = url.dropFirst(scheme.count).prefix { $0 != "#" }
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
         let tail = rest.dropFirst(authority.count)
-        guard let (host, port) = Self.split(authority) else { throw .badURL(url) }
+        guard let (host, port) = Self.split(authority, defaultPort: isEncrypted ? 443 : 80) else { throw .badURL(url) }
         (self.host, self.port, self.authority) = (host, port, String(authority))
         pathAndQuery = tail.hasPrefix("/") ? String(tail) : "/" + tail
     }
 
-    private static func split(_ authority: Substring) -> (host: String, port: Int)? {
+    private static func split(_ authority: Substring, defaultPort: Int) -> (host: String, port: Int)? {
         guard !authority.contains("@") else { return nil }
         var host = authority
-        var port = 80
+        var port = defaultPort
         if let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") {
             guard let number = Int(authority[authority.index(after: colon)...]), (1...65_535).contains(number) else { return nil }
             (host, port) = (authority[..<colon], number)
@@ -103,6 +121,8 @@ enum ConnectionFailure {
 /// Runs one request on one event loop.
 private struct HTTPExchange: Sendable {
     let target: HTTPTarget
+    /// Nil in the clear.
+    let encryption: TLSContext?
     let timeout: TimeSpan
     let bodyBytesMax: Int
     let loop: any EventLoop
@@ -119,6 +139,7 @@ private struct HTTPExchange: Sendable {
             .connectTimeout(.nanoseconds(timeout.nanoseconds))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let encryption { try channel.pipeline.syncOperations.addHandler(makeHandler(encryption)) }
                     try channel.pipeline.syncOperations.addHTTPClientHandlers()
                     try channel.pipeline.syncOperations.addHandler(collector.value)
                 }
@@ -126,6 +147,10 @@ private struct HTTPExchange: Sendable {
             .connect(host: target.host, port: target.port)
             .whenFailure { error in collector.value.fail(.unreachable(target.url, cause: ConnectionFailure.describe(error))) }
         return promise.futureResult
+    }
+
+    private func makeHandler(_ context: TLSContext) -> TLSHandler {
+        TLSHandler(TLSSession(context, serverName: target.host), handshakeTimeout: timeout)
     }
 }
 

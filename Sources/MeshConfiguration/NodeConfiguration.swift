@@ -7,6 +7,7 @@ public struct NodeConfiguration: Sendable {
     public var node: NodeID
     public var addresses: NodeAddresses
     public var store: StoreConfiguration
+    public var tls: TLSConfiguration
     /// Event loops that own sessions and rooms.
     public var cells: Int
     public var logging: LoggingConfiguration
@@ -16,13 +17,15 @@ public struct NodeConfiguration: Sendable {
     public var compression = true
 
     public init(
-        mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration, cells: Int,
-        logging: LoggingConfiguration = .init(), limits: RelayLimits = .init(), timings: RelayTimings = .init()
+        mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration,
+        tls: TLSConfiguration = .init(), cells: Int, logging: LoggingConfiguration = .init(), limits: RelayLimits = .init(),
+        timings: RelayTimings = .init()
     ) {
         self.mesh = mesh
         self.node = node
         self.addresses = addresses
         self.store = store
+        self.tls = tls
         self.cells = cells
         self.logging = logging
         self.limits = limits

@@ -17,6 +17,9 @@ struct RouteCommand: AsyncParsableCommand {
     @Option(help: "A room, such as lobby or eu/lobby.")
     var room: String?
 
+    @Option(help: "For https://: PEM file of the authorities to trust, instead of those of the system.")
+    var ca: String?
+
     @Option(help: "Seconds to wait for an answer.")
     var timeout: Int = 5
 
@@ -42,10 +45,10 @@ struct RouteCommand: AsyncParsableCommand {
         let address = ReportRequest.base(url) + "/v1/route?" + query
         let span = TimeSpan.seconds(max(1, timeout))
         if json {
-            let body = try await ReportRequest.body(address, timeout: span, statuses: [200])
+            let body = try await ReportRequest.body(address, ca: ca, timeout: span, statuses: [200])
             print(String(decoding: body, as: UTF8.self))
         } else {
-            let route = try await ReportRequest.fetch(RouteReport.self, address, timeout: span, statuses: [200])
+            let route = try await ReportRequest.fetch(RouteReport.self, address, ca: ca, timeout: span, statuses: [200])
             print(RouteText.render(route), terminator: "")
         }
     }

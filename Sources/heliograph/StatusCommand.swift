@@ -13,6 +13,9 @@ struct StatusCommand: AsyncParsableCommand {
     @Option(help: "Operations listener of any node, such as http://127.0.0.1:7200.")
     var url: String
 
+    @Option(help: "For https://: PEM file of the authorities to trust, instead of those of the system.")
+    var ca: String?
+
     @Option(help: "Seconds to wait for an answer.")
     var timeout: Int = 5
 
@@ -33,8 +36,8 @@ struct StatusCommand: AsyncParsableCommand {
     private func fetch() async throws -> Report {
         let base = ReportRequest.base(url)
         let span = TimeSpan.seconds(max(1, timeout))
-        async let regions = ReportRequest.fetch(RegionsReport.self, base + "/v1/regions", timeout: span, statuses: [200])
-        async let readiness = ReportRequest.fetch(Readiness.self, base + "/readyz", timeout: span, statuses: [200, 503])
+        async let regions = ReportRequest.fetch(RegionsReport.self, base + "/v1/regions", ca: ca, timeout: span, statuses: [200])
+        async let readiness = ReportRequest.fetch(Readiness.self, base + "/readyz", ca: ca, timeout: span, statuses: [200, 503])
         return try await Report(regions: regions, readiness: readiness)
     }
 
@@ -60,8 +63,8 @@ enum ReportRequest {
     /// Without the slash at its end, so that paths can follow.
     static func base(_ url: String) -> String { url.hasSuffix("/") ? String(url.dropLast()) : url }
 
-    static func body(_ url: String, timeout: TimeSpan, statuses: Set<Int>) async throws -> [UInt8] {
-        let answer = try await HTTPGet.fetch(url, timeout: timeout)
+    static func body(_ url: String, ca: String?, timeout: TimeSpan, statuses: Set<Int>) async throws -> [UInt8] {
+        let answer = try await HTTPGet.fetch(url, trustFile: ca, timeout: timeout)
         let body = Array(answer.body.readableBytesView)
         guard statuses.contains(answer.status) else {
             let reason = (try? JSONDecoder().decode(ErrorReport.self, from: Data(body)))?.error ?? "no report"
@@ -71,9 +74,9 @@ enum ReportRequest {
     }
 
     static func fetch<Report: Decodable & Sendable>(
-        _ type: Report.Type, _ url: String, timeout: TimeSpan, statuses: Set<Int>
+        _ type: Report.Type, _ url: String, ca: String?, timeout: TimeSpan, statuses: Set<Int>
     ) async throws -> Report {
-        let body = try await body(url, timeout: timeout, statuses: statuses)
+        let body = try await body(url, ca: ca, timeout: timeout, statuses: statuses)
         do {
             return try JSONDecoder().decode(type, from: Data(body))
         } catch {
