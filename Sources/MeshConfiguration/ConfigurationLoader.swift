@@ -35,13 +35,14 @@ struct RegionFileReader {
         tls.store = store?.tls
         if case .embedded = store?.value, let region, let mesh { checkEmbedded(top, region.value, mesh) }
         let cells = top.optional("cells", ScalarParsers.integer(1...256))?.value ?? min(ProcessInfo.processInfo.activeProcessorCount, 256)
+        let compression = top.optional("compression", ScalarParsers.boolean)?.value ?? true
         let logging = readLogging(&top)
         let limits = readLimits(&top)
         let timings = readTimings(&top)
         guard let mesh, let seed, let store else { return nil }
         return NodeConfiguration(
-            mesh: mesh, node: seed.node, addresses: seed.addresses, store: store.value, tls: tls, cells: cells, logging: logging,
-            limits: limits, timings: timings)
+            mesh: mesh, node: seed.node, addresses: seed.addresses, store: store.value, tls: tls, compression: compression, cells: cells,
+            logging: logging, limits: limits, timings: timings)
     }
 
     /// Nil when something is wrong with it: what follows from the same mistake need not be reported too.

@@ -55,6 +55,14 @@ enum ScalarParsers {
         throw InvalidValue("`\(text)` is not an http:// or https:// URL")
     }
 
+    static func boolean(_ text: String) throws(InvalidValue) -> Bool {
+        switch text {
+        case "true": return true
+        case "false": return false
+        default: throw InvalidValue("`\(text)` is neither true nor false")
+        }
+    }
+
     static func integer(_ range: ClosedRange<Int>) -> (String) throws(InvalidValue) -> Int {
         { text throws(InvalidValue) in
             guard let value = Int(text.filter { $0 != "_" }) else { throw InvalidValue("`\(text)` is not a whole number") }
