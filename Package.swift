@@ -115,7 +115,7 @@ let package = Package(
         tests("TransportTests", ["MeshCore", "Membership", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
-        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt], exclude: ["Fakes"]),
+        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
