@@ -88,7 +88,7 @@ let package = Package(
         module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
 
         // Clients.
-        module("HeliographClient", ["MeshCore", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
+        module("HeliographClient", ["MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioPosix, nioHTTP1, logging]),
         module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
 
         // The command line.
@@ -116,7 +116,7 @@ let package = Package(
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", logging, nioCore, nioPosix, nioHTTP1]),
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
-        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",

@@ -35,7 +35,7 @@ enum ModuleTable {
             "Operations", "TLS", "HTTP2",
             "Logging", "NIOFoundationCompat", "JWTKit", "ServiceLifecycle", "SwiftProtobuf",
         ]),
-        "HeliographClient": nio.union(http).union(["MeshCore", "Wire", "Logging", "SwiftProtobuf"]),
+        "HeliographClient": nio.union(http).union(["MeshCore", "Wire", "TLS", "HTTP2", "Logging", "SwiftProtobuf"]),
         "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
         "LocalMesh": ["MeshCore", "MeshConfiguration", "JWTKit"],
         "heliograph": nio.union([
