@@ -88,7 +88,7 @@ let package = Package(
         module("Operations", ["MeshCore", "TLS", hummingbird, logging, nioCore]),
 
         // Clients.
-        module("HeliographClient", ["MeshCore", "TLS", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
+        module("HeliographClient", ["MeshCore", "TLS", "HTTP2", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
         module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
 
         // The command line.
@@ -116,7 +116,7 @@ let package = Package(
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
-        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",

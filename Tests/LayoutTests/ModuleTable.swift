@@ -35,7 +35,7 @@ enum ModuleTable {
             "Operations", "HTTP2",
             "Logging", "NIOFoundationCompat", "JWTKit", "ServiceLifecycle", "SwiftProtobuf",
         ]),
-        "HeliographClient": nio.union(http).union(["MeshCore", "TLS", "Wire", "Logging", "SwiftProtobuf"]),
+        "HeliographClient": nio.union(http).union(["MeshCore", "TLS", "HTTP2", "Wire", "Logging", "SwiftProtobuf"]),
         "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
         "LocalMesh": ["MeshCore", "MeshConfiguration", "TLS", "JWTKit", "NIOCore"],
         "heliograph": nio.union([

@@ -50,7 +50,7 @@ final class EncryptedListenerTests {
 
     private func fault(_ url: String, trust: String) async -> HTTPGetError? {
         do {
-            _ = try await HTTPGet.fetch(url, trustFile: trust)
+            _ = try await HTTPGet.fetch(url, tls: ClientTLSOptions(trustFile: trust))
             return nil
         } catch {
             return error as? HTTPGetError
@@ -62,11 +62,11 @@ final class EncryptedListenerTests {
         let ca = files("ca").chain
         try await serve { _, port async throws -> Void in
             let url = "https://127.0.0.1:\(port)"
-            let regions = try await HTTPGet.fetch(url + "/v1/regions", trustFile: ca)
+            let regions = try await HTTPGet.fetch(url + "/v1/regions", tls: ClientTLSOptions(trustFile: ca))
             #expect(regions.status == 200)
             #expect(String(buffer: regions.body).contains("eu-west"))
             try await withThrowingTaskGroup(of: Int.self) { group in
-                for _ in 0..<20 { group.addTask { try await HTTPGet.fetch(url + "/readyz", trustFile: ca).status } }
+                for _ in 0..<20 { group.addTask { try await HTTPGet.fetch(url + "/readyz", tls: ClientTLSOptions(trustFile: ca)).status } }
                 for try await status in group { #expect(status == 200) }
             }
         }
@@ -85,7 +85,7 @@ final class EncryptedListenerTests {
                 return
             }
             #expect(cause.hasPrefix("unknown_ca"))
-            #expect(try await HTTPGet.fetch("https://127.0.0.1:\(port)/healthz", trustFile: ca).status == 200)
+            #expect(try await HTTPGet.fetch("https://127.0.0.1:\(port)/healthz", tls: ClientTLSOptions(trustFile: ca)).status == 200)
         }
     }
 
