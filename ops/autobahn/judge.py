@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Judges a run of the Autobahn test suite and writes its summary.
 
-usage: judge.py REPORTS SUMMARY CASE_PATTERN...
+usage: judge.py FOLDER SUMMARY CASE_PATTERN...
 
 Exits with 1 unless every case that the patterns name was run and is OK in its behaviour and in how the connection was closed. Two
 verdicts of the suite stand beside OK: INFORMATIONAL belongs to the case, whatever happens in it; NON-STRICT is accepted for the
@@ -77,9 +77,11 @@ def remarks(results):
 
 
 def main():
-    reports, target, patterns = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3:]
+    folder, target, patterns = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3:]
     expected = expected_cases(patterns)
-    every = json.loads((reports / "index.json").read_text(encoding="utf-8")).get(AGENT, {})
+    every = {}
+    for index in folder.glob("*/reports/index.json"):
+        every |= json.loads(index.read_text(encoding="utf-8")).get(AGENT, {})
     results = {case: every[case] for case in expected if case in every}
     broken = list(failures(expected, results))
     target.write_text(summary(results, broken), encoding="utf-8")
