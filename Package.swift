@@ -33,6 +33,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
+/// A program that only tests run: no module and no product.
+func testProgram(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 let package = Package(
     name: "heliograph",
     platforms: [.macOS(.v15)],
@@ -122,5 +127,8 @@ let package = Package(
             "SystemTests",
             ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
             exclude: ["Python"]),
+
+        // What ops/conformance lets a test suite for WebSocket servers talk to.
+        testProgram("ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
     ]
 )
