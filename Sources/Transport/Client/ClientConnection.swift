@@ -60,6 +60,8 @@ public final class ClientConnection {
     private var isClosing = false
     private var hasEnded = false
     private var peerClosed = false
+    /// Whether our close waits for the peer's.
+    private var awaitsPeer = true
     private var reportedSlow = false
     private let outboxBytesMax: Int
 
@@ -174,6 +176,8 @@ public final class ClientConnection {
     public func violated(_ violation: WebSocketViolation) {
         guard !isClosing else { return closeNow() }
         delegate?.connectionViolated(violation)
+        // There is nothing more to hear from such a peer (RFC 6455, section 7.1.7).
+        awaitsPeer = false
         close(code: violation.code, reason: violation.reason)
     }
 
@@ -274,7 +278,7 @@ public final class ClientConnection {
     func drained() {
         if outbox.isEmpty { reportedSlow = false }
         flush()
-        if isClosing, peerClosed, waitingBytes == 0 { finishTransport() }
+        if isClosing, peerClosed || !awaitsPeer, waitingBytes == 0 { finishTransport() }
     }
 
     // MARK: Outbound, shared: the fan-out path
@@ -327,7 +331,7 @@ public final class ClientConnection {
         outbox.appendControl { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
         flush()
         isClosing = true
-        if peerClosed, waitingBytes == 0 { return finishTransport() }
+        if peerClosed || !awaitsPeer, waitingBytes == 0 { return finishTransport() }
         closeSoon()
     }
 
