@@ -25,7 +25,7 @@ protocol ClientSocketReceiver: AnyObject {
 /// Outbound bytes go straight to the descriptor while NIO holds none of ours. What the kernel does not take is handed to NIO, and until NIO
 /// has written it everything else is handed to NIO too, so bytes never overtake each other. With TLS it is the records that are sent so.
 ///
-/// The descriptor is used only between `handlerAdded` and `channelInactive`. NIO closes it in `close0` and calls `channelInactive` in the
+/// The descriptor is used only between `channelActive` and `channelInactive`. NIO closes it in `close0` and calls `channelInactive` in the
 /// same turn; in between it only completes promises of this channel, and ours never send (`wrote` checks `descriptor` after NIO reported
 /// the failure, and a failed write only closes). So a number that the kernel has given to somebody else is never written to.
 final class ClientSocket: ChannelDuplexHandler {
@@ -81,12 +81,15 @@ final class ClientSocket: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        guard context.channel.isActive else { return }
-        try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { descriptor = $0 }
         arm(acceptor.settings.handshakeTimeout) { socket in
             socket.acceptor.front.countDrop(.handshakeTimeout)
             socket.closeNow()
         }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { descriptor = $0 }
+        context.fireChannelActive()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
