@@ -82,20 +82,22 @@ let package = Package(
         module(
             "Relay",
             [
-                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations", "TLS", "HTTP2",
+                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport",
+                "Operations", "TLS", "HTTP2",
                 nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
         module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
 
         // Clients.
         module("HeliographClient", ["MeshCore", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
-        module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
+        module("Benchmarks", ["MeshCore", "Wire", "TLS", "CLinux", nioCore, nioPosix]),
 
         // The command line.
         .executableTarget(
             name: "heliograph",
             dependencies: [
-                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
+                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "TLS", "Wire",
+                "Store",
                 arguments, jwt, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: settings),
@@ -117,10 +119,13 @@ let package = Package(
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", logging, nioCore, nioPosix, nioHTTP1]),
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
-        tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
-            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
+            [
+                "HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix,
+                protobuf,
+            ],
             exclude: ["Python"]),
     ]
 )

@@ -36,11 +36,11 @@ enum ModuleTable {
             "Logging", "NIOFoundationCompat", "JWTKit", "ServiceLifecycle", "SwiftProtobuf",
         ]),
         "HeliographClient": nio.union(http).union(["MeshCore", "Wire", "Logging", "SwiftProtobuf"]),
-        "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
+        "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "TLS", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
         "LocalMesh": ["MeshCore", "MeshConfiguration", "JWTKit"],
         "heliograph": nio.union([
             "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "LocalMesh", "Wire", "Store",
-            "Transport",
+            "TLS", "Transport",
             "ArgumentParser", "JWTKit", "Logging", "ServiceLifecycle", "SwiftProtobuf",
         ]),
     ]
