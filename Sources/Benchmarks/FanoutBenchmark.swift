@@ -58,6 +58,7 @@ public struct FanoutBenchmark {
         for index in contestants.indices {
             progress("\(contestants[index].name): \(options.connections) sessions")
             try contestants[index].prepare(sessions: options.connections)
+            for other in contestants[...index] { try other.load.keepAlive() }
         }
         let runs = try measure(contestants)
         return FanoutReport(

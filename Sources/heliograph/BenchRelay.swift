@@ -24,24 +24,23 @@ struct BenchRelay: BenchmarkServer {
         try Data(padded.utf8).write(to: URL(fileURLWithPath: file))
         secret = try TokenSecret(file: file)
         bootstrapLogging(LoggingConfiguration(level: "error"))
-        relay = RelayNode(
-            configuration: Self.configuration(cells: cells, secretFile: file), clientTLS: try Self.tlsContext(in: folder),
-            logger: Logger(label: "heliograph"))
+        let configuration = Self.configuration(cells: cells, secretFile: file, certificate: try Self.certificate(in: folder))
+        relay = RelayNode(configuration: configuration, logger: Logger(label: "heliograph"))
     }
 
     private static func trustFile(in folder: URL) -> String { folder.appendingPathComponent("ca.pem").path }
 
-    private static func tlsContext(in folder: URL) throws -> TLSContext {
+    private static func certificate(in folder: URL) throws -> TLSCertificateFiles {
         let authority = try TLSAuthority.make(name: "Heliograph benchmark", validity: .days(1))
         try Data(authority.certificate.utf8).write(to: URL(fileURLWithPath: trustFile(in: folder)))
         let files = TLSCertificateFiles(
             chain: folder.appendingPathComponent("relay.pem").path, key: folder.appendingPathComponent("relay.key").path)
         let request = TLSCertificateRequest(name: "relay", dns: ["localhost"], addresses: ["127.0.0.1"], usage: .server, validity: .days(1))
         try authority.issue(request).write(to: files)
-        return try TLSContext.server(TLSServerSettings(certificates: [files], alpn: ["h2", "http/1.1"]))
+        return files
     }
 
-    private static func configuration(cells: Int, secretFile: String) -> NodeConfiguration {
+    private static func configuration(cells: Int, secretFile: String, certificate: TLSCertificateFiles) -> NodeConfiguration {
         let region = RegionID("bench")
         let node = NodeID(region: region, name: "bench-0")
         let free = HostPort(host: "127.0.0.1", port: 0)
@@ -49,7 +48,8 @@ struct BenchRelay: BenchmarkServer {
         let mesh = MeshDescription(
             name: "bench", regions: [RegionDescription(region: region, nodes: [SeedNode(node: node, addresses: addresses)])],
             placements: ["default": [region]], tokenSecretFile: secretFile)
-        return NodeConfiguration(mesh: mesh, node: node, addresses: addresses, store: .embedded, cells: cells)
+        return NodeConfiguration(mesh: mesh, node: node, addresses: addresses, store: .embedded,
+            tls: TLSConfiguration(client: ClientTLS(certificates: [certificate], allowsPlaintext: true)), cells: cells)
     }
 
     /// The relay runs until the process ends.

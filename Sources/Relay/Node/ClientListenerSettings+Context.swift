@@ -13,10 +13,6 @@ extension ClientListenerSettings {
         handshakeTimeout = timings.handshakeTimeout
         idleTimeout = timings.connectionIdle
         writeTimeout = timings.writeTimeout
-        if let clientTLS = context.clientTLS {
-            tls = { clientTLS }
-            allowsPlaintext = true
-        }
         compresses = context.configuration.compression
         connectionsPerAddressMax = limits.connectionsPerAddressMax
         http2.streamsMax = limits.streamsPerConnectionMax

@@ -2,7 +2,6 @@ import Logging
 import MeshConfiguration
 import MeshCore
 import NIOCore
-import TLS
 
 /// What all cells of a node share and nobody changes.
 struct NodeContext: Sendable {
@@ -12,8 +11,6 @@ struct NodeContext: Sendable {
     var logger: Logger
     /// The client URL of each node that the configuration names.
     var clientURLs: [NodeID: String]
-    /// Nil: clients come in the clear.
-    var clientTLS: TLSContext?
 
     var node: NodeID { owner.node }
     var region: RegionID { owner.node.region }

@@ -8,7 +8,6 @@ import ServiceLifecycle
 import Session
 import Store
 import Synchronization
-public import TLS
 import Transport
 import View
 
@@ -30,16 +29,13 @@ public enum NodeError: Error, CustomStringConvertible, Sendable {
 /// accepted from clients before the first readiness. Stop: no new connections, `goodbye` to every session, then the mesh.
 public final class RelayNode: Service {
     private let configuration: NodeConfiguration
-    private let clientTLS: TLSContext?
     private let logger: Logger
     private let group: MultiThreadedEventLoopGroup
     let progress = Mutex(StartProgress())
     let running = Mutex<RunningNode?>(nil)
 
-    /// - Parameter clientTLS: set: clients may come encrypted, beside cleartext.
-    public init(configuration: NodeConfiguration, clientTLS: TLSContext? = nil, logger: Logger) {
+    public init(configuration: NodeConfiguration, logger: Logger) {
         self.configuration = configuration
-        self.clientTLS = clientTLS
         var logger = logger
         logger[metadataKey: "node"] = "\(configuration.node)"
         self.logger = logger
@@ -102,7 +98,7 @@ public final class RelayNode: Service {
         let boot = try await nextBoot(stores[0])
         let context = NodeContext(
             configuration: configuration, owner: NodeBoot(node: configuration.node, boot: boot), tokens: tokens, logger: logger,
-            clientURLs: configuration.clientURLs, clientTLS: clientTLS)
+            clientURLs: configuration.clientURLs)
         let node = try await RunningNode.start(context, loops: loops, stores: stores, group: group, progress: progress)
         running.withLock { $0 = node }
         try await node.becomeReady(progress: progress)
