@@ -48,7 +48,8 @@ struct BenchRelay: BenchmarkServer {
         let mesh = MeshDescription(
             name: "bench", regions: [RegionDescription(region: region, nodes: [SeedNode(node: node, addresses: addresses)])],
             placements: ["default": [region]], tokenSecretFile: secretFile)
-        return NodeConfiguration(mesh: mesh, node: node, addresses: addresses, store: .embedded,
+        return NodeConfiguration(
+            mesh: mesh, node: node, addresses: addresses, store: .embedded,
             tls: TLSConfiguration(client: ClientTLS(certificates: [certificate], allowsPlaintext: true)), cells: cells)
     }
 

@@ -215,13 +215,13 @@ public final class ClientConnection {
         appended()
     }
 
-    /// Adds one whole WebSocket message of either type, for what is not a session of ours.
+    /// Adds one whole WebSocket message of either type, for a delegate that is no session of ours.
     public func append(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
         guard isOpen else { return }
-        var start = FrameBatch(FrameFormat(opcode == .text ? .json : .protobuf, format.framing), deflater: nil)
-        start.append { $0.writeImmutableBuffer(payload) }
-        start.seal()
-        start.withBytes { outbox.append(frames: $0) }
+        var message = FrameBatch(FrameFormat(opcode == .text ? .json : .protobuf, format.framing), deflater: outbox.deflater)
+        message.append { $0.writeImmutableBuffer(payload) }
+        message.seal()
+        message.withBytes { outbox.append(frames: $0) }
         appended()
     }
 
