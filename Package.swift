@@ -94,7 +94,7 @@ let package = Package(
 
         // Clients.
         module("HeliographClient", ["MeshCore", "TLS", "HTTP2", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
-        module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
+        module("Benchmarks", ["MeshCore", "TLS", "Wire", "CLinux", nioCore, nioPosix]),
 
         // The command line.
         .executableTarget(
@@ -122,7 +122,7 @@ let package = Package(
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
-        tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
             ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],

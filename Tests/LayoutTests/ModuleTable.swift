@@ -36,7 +36,7 @@ enum ModuleTable {
             "Logging", "NIOFoundationCompat", "JWTKit", "ServiceLifecycle", "SwiftProtobuf",
         ]),
         "HeliographClient": nio.union(http).union(["MeshCore", "TLS", "HTTP2", "Wire", "Logging", "SwiftProtobuf"]),
-        "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
+        "Benchmarks": nio.union(["MeshCore", "TLS", "Wire", "SwiftProtobuf", "CLinux"]),
         "LocalMesh": ["MeshCore", "MeshConfiguration", "TLS", "JWTKit", "NIOCore"],
         "heliograph": nio.union([
             "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "LocalMesh", "TLS", "Wire", "Store",
