@@ -71,21 +71,21 @@ let package = Package(
 
         // Bytes.
         module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),
-
-        // Shells.
         module("TLS", ["MeshCore", "COpenSSL", nioCore, logging]),
         module("HTTP2", ["MeshCore", "CNghttp2", nioCore]),
-        module("MeshConfiguration", ["MeshCore", yaml, logging]),
-        module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
-        module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
-        module("Transport", ["MeshCore", "Membership", "Wire", "TLS", "HTTP2", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
+
+        // Shells.
+        module("MeshConfiguration", ["MeshCore", "TLS", yaml, logging]),
+        module("LocalMesh", ["MeshCore", "MeshConfiguration", "TLS", jwt, nioCore]),
+        module("Store", ["MeshCore", "CHiredis", "TLS", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
+        module("Transport", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
         module(
             "Relay",
             [
-                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations", "TLS", "HTTP2",
-                nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
+                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "TLS", "Wire", "MeshConfiguration", "Store", "Transport",
+                "Operations", "HTTP2", nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
-        module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
+        module("Operations", ["MeshCore", "TLS", hummingbird, logging, nioCore]),
 
         // Clients.
         module("HeliographClient", ["MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioPosix, nioHTTP1, logging]),
@@ -95,7 +95,7 @@ let package = Package(
         .executableTarget(
             name: "heliograph",
             dependencies: [
-                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
+                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store", "TLS",
                 arguments, jwt, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: settings),
@@ -109,18 +109,18 @@ let package = Package(
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
-        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded]),
-        tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
-        tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
-        tests("TransportTests", ["MeshCore", "Membership", "Wire", "Transport", nioCore, nioPosix, logging]),
+        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
+        tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", "TLS", logging]),
+        tests("StoreTests", ["Store", "MeshCore", "TLS", nioCore, nioPosix, logging]),
+        tests("TransportTests", ["MeshCore", "Membership", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
-        tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", logging, nioCore, nioPosix, nioHTTP1]),
-        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
+        tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
+        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
-            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
+            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
             exclude: ["Python"]),
     ]
 )
