@@ -12,15 +12,10 @@ public struct ClientTLSOptions: Hashable, Sendable {
 
     public init(trustFile: String? = nil) { self.trustFile = trustFile }
 
-    /// - Throws: `invalidTLSSettings` for files that cannot be read or do not belong together.
-    func context(for applicationProtocol: String) throws(HeliographClientError) -> TLSContext {
-        let settings = TLSClientSettings(
-            trustFile: trustFile, alpn: [applicationProtocol], certificate: certificate, verifiesName: verifiesName)
-        do {
-            return try .client(settings)
-        } catch {
-            throw .invalidTLSSettings("\(error)")
-        }
+    /// - Throws: for files that cannot be read or do not belong together.
+    func context(for applicationProtocol: String) throws(TLSConfigurationFault) -> TLSContext {
+        try .client(
+            TLSClientSettings(trustFile: trustFile, alpn: [applicationProtocol], certificate: certificate, verifiesName: verifiesName))
     }
 }
 
@@ -44,9 +39,13 @@ final class ClientTLS: Sendable {
     func loaded() throws(HeliographClientError) -> TLSContext {
         try context.withLock { held throws(HeliographClientError) in
             if let held { return held }
-            let made = try options.context(for: applicationProtocol)
-            held = made
-            return made
+            do {
+                let made = try options.context(for: applicationProtocol)
+                held = made
+                return made
+            } catch {
+                throw .invalidTLSSettings("\(error)")
+            }
         }
     }
 }

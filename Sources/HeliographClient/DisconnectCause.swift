@@ -58,7 +58,7 @@ public enum DisconnectCause: Hashable, Sendable, CustomStringConvertible {
         case .goodbye(let code, let reason, _, _): "\(code) \(reason)"
         case .closeFrame(let code, let reason): "\(code.map(String.init) ?? "closed") \(reason)"
         case .callEnded(let status, let message): "gRPC status \(status): \(message)"
-        case .tls(let fault): "TLS: \(fault.text)"
+        case .tls(let fault): "TLS: \(fault)"
         case .transport(let reason): reason
         }
     }

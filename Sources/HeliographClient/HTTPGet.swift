@@ -23,21 +23,21 @@ public enum HTTPGet {
     ) async throws -> (status: Int, headers: HTTPHeaders, body: ByteBuffer) {
         let target = try HTTPTarget(url)
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let context = try target.isSecure ? secureContext(tls) : nil
+        let context = try target.isEncrypted ? secureContext(tls) : nil
         let exchange = HTTPExchange(target: target, tls: context, timeout: timeout, bodyBytesMax: bodyBytesMax, loop: loop)
         let answer = try await loop.flatSubmit { exchange.run() }.get()
         return (answer.status, answer.headers, answer.body)
     }
 
     private static func secureContext(_ options: ClientTLSOptions) throws(HTTPGetError) -> TLSContext {
-        do { return try options.context(for: "http/1.1") } catch { throw .unusable("\(error)") }
+        do { return try options.context(for: "http/1.1") } catch { throw .cannotTrust("\(error)") }
     }
 }
 
 public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
     case badURL(String)
-    /// The files of the TLS options.
-    case unusable(String)
+    /// The files that say whom to trust, or who asks, cannot be used.
+    case cannotTrust(String)
     case unreachable(String, cause: String)
     case timedOut(String, after: TimeSpan)
     case closedEarly(String)
@@ -47,7 +47,7 @@ public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .badURL(let url): "\(url) is not a URL of the form http://host:port/path or https://host:port/path"
-        case .unusable(let reason): reason
+        case .cannotTrust(let reason): reason
         case .unreachable(let url, let cause): "\(url) cannot be reached: \(cause)"
         case .timedOut(let url, let span): "\(url) did not answer within \(span)"
         case .closedEarly(let url): "\(url) closed the connection in the middle of its answer"
@@ -60,7 +60,7 @@ public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The parts of a URL that a GET needs.
 struct HTTPTarget: Hashable, Sendable {
     let url: String
-    let isSecure: Bool
+    let isEncrypted: Bool
     let host: String
     let port: Int
     let authority: String
@@ -69,8 +69,8 @@ struct HTTPTarget: Hashable, Sendable {
     init(_ url: String) throws(HTTPGetError) {
         self.url = url
         guard let parts = URLParts(url), parts.scheme == "http" || parts.scheme == "https" else { throw .badURL(url) }
-        isSecure = parts.scheme == "https"
-        guard let (host, port) = parts.address(defaultPort: isSecure ? 443 : 80) else { throw .badURL(url) }
+        isEncrypted = parts.scheme == "https"
+        guard let (host, port) = parts.address(defaultPort: isEncrypted ? 443 : 80) else { throw .badURL(url) }
         (self.host, self.port, authority) = (host, port, parts.authority)
         pathAndQuery = (parts.path.isEmpty ? "/" : parts.path) + parts.query
     }
@@ -180,7 +180,7 @@ private final class HTTPAnswerCollector: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let fault = error as? TLSFault { return fail(.unreachable(target.url, cause: "no secure connection: \(fault.text)")) }
+        if let fault = error as? TLSFault { return fail(.unreachable(target.url, cause: "no secure connection: \(fault)")) }
         fail(error is HTTPParserError ? .notHTTP(target.url, cause: "\(error)") : .unreachable(target.url, cause: "\(error)"))
     }
 

@@ -50,7 +50,7 @@ public enum HeliographClientError: Error, Sendable, CustomStringConvertible {
         case .invalidURL(let text): "not the URL of a relay: \(text)"
         case .invalidTLSSettings(let reason): "the TLS settings cannot be used: \(reason)"
         case .connectFailed(let reason): "cannot connect: \(reason)"
-        case .tls(let fault): "no secure connection: \(fault.text)"
+        case .tls(let fault): "no secure connection: \(fault)"
         case .handshakeRefused(let status): "the server refused the transport with HTTP status \(status)"
         case .callRefused(let status, let message): "the server refused the call with gRPC status \(status): \(message)"
         case .handshakeInvalid(let reason): "the server does not speak this transport: \(reason)"

@@ -55,7 +55,7 @@ public struct ReconnectPolicy: Sendable {
     /// Takes the edges of a goodbye for candidates; the ones that are no URL of ours, or less secure than ours, are passed over.
     private mutating func adopt(_ cause: DisconnectCause) -> TimeSpan {
         guard case .goodbye(_, _, let afterMs, let edges) = cause else { return .zero }
-        let usable = edges.compactMap { edge in try? RelayURL(edge) }.filter { $0.isSecure || !origin.isSecure }
+        let usable = edges.compactMap { edge in try? RelayURL(edge) }.filter { $0.isEncrypted || !origin.isEncrypted }
         if !usable.isEmpty {
             candidates = usable + [origin]
             nextCandidate = 0

@@ -1,7 +1,7 @@
 /// Where a relay listens for clients: `ws://host:7100`, `https://host`, or with a path of one's own.
 public struct RelayURL: Hashable, Sendable, CustomStringConvertible {
     /// `wss:` or `https:`.
-    public let isSecure: Bool
+    public let isEncrypted: Bool
     public let host: String
     public let port: Int
     /// As the URL has it; empty if the path of the transport is meant.
@@ -13,11 +13,11 @@ public struct RelayURL: Hashable, Sendable, CustomStringConvertible {
     public init(_ text: String) throws(HeliographClientError) {
         guard let parts = URLParts(text) else { throw .invalidURL(text) }
         switch parts.scheme {
-        case "ws", "http": isSecure = false
-        case "wss", "https": isSecure = true
+        case "ws", "http": isEncrypted = false
+        case "wss", "https": isEncrypted = true
         default: throw .invalidURL(text)
         }
-        guard let (host, port) = parts.address(defaultPort: isSecure ? 443 : 80) else { throw .invalidURL(text) }
+        guard let (host, port) = parts.address(defaultPort: isEncrypted ? 443 : 80) else { throw .invalidURL(text) }
         (self.host, self.port) = (host, port)
         path = parts.path == "/" ? "" : parts.path
         query = parts.query
@@ -28,5 +28,5 @@ public struct RelayURL: Hashable, Sendable, CustomStringConvertible {
 
     /// Host and port as the `Host` field has them.
     public var authority: String { (host.contains(":") ? "[\(host)]" : host) + ":\(port)" }
-    public var description: String { "\(isSecure ? "wss" : "ws")://\(authority)\(path)\(query)" }
+    public var description: String { "\(isEncrypted ? "wss" : "ws")://\(authority)\(path)\(query)" }
 }

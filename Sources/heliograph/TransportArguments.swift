@@ -10,8 +10,7 @@ struct TLSArguments: ParsableArguments {
     var insecure = false
 
     var options: ClientTLSOptions {
-        var options = ClientTLSOptions()
-        options.trustFile = trustFile
+        var options = ClientTLSOptions(trustFile: trustFile)
         options.verifiesName = !insecure
         return options
     }

@@ -91,9 +91,9 @@ final class FakeRelay: Sendable {
     let url: String
     private let channel: any Channel
 
-    private init(_ channel: any Channel, isSecure: Bool) {
+    private init(_ channel: any Channel, isEncrypted: Bool) {
         self.channel = channel
-        url = (isSecure ? "wss" : "ws") + "://127.0.0.1:\(channel.localAddress?.port ?? 0)"
+        url = (isEncrypted ? "wss" : "ws") + "://127.0.0.1:\(channel.localAddress?.port ?? 0)"
     }
 
     /// - Parameter script: called for every frame that a client sends.
@@ -111,7 +111,7 @@ final class FakeRelay: Sendable {
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
-        return FakeRelay(channel, isSecure: manner.tls != nil)
+        return FakeRelay(channel, isEncrypted: manner.tls != nil)
     }
 
     static func start(_ transport: ClientTransport, script: @escaping Script) async throws -> FakeRelay {

@@ -175,8 +175,7 @@ private final class Authority {
         let answer = Array("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere".utf8)
         let relay = try await FakeRelay.start(FakeRelay.Manner(tls: .server(settings), greeting: answer)) { _, _ in }
         let url = relay.url.replacing("wss://", with: "https://") + "/v1/ping"
-        var tls = ClientTLSOptions()
-        tls.trustFile = authority.ca
+        var tls = ClientTLSOptions(trustFile: authority.ca)
         let got = try await HTTPGet.fetch(url, tls: tls)
         #expect(got.status == 200 && String(buffer: got.body) == "here")
         await #expect {
@@ -185,7 +184,9 @@ private final class Authority {
             if case HTTPGetError.unreachable(url, let cause) = error { cause.contains("certificate") } else { false }
         }
         tls.trustFile = authority.folder + "/nowhere.pem"
-        await #expect(throws: HTTPGetError.self) { try await HTTPGet.fetch(url, tls: tls) }
+        await #expect(throws: HTTPGetError.cannotTrust("\(authority.folder)/nowhere.pem: No such file or directory")) {
+            try await HTTPGet.fetch(url, tls: tls)
+        }
         await relay.stop()
     }
 }

@@ -18,7 +18,8 @@ import Testing
     }
 
     private func get(_ region: String, _ path: String) async throws -> String {
-        let answer = try await HTTPGet.fetch(mesh.node(region).operationsURL + path, tls: ClientTLSOptions(trustFile: ca), timeout: .seconds(5))
+        let answer = try await HTTPGet.fetch(
+            mesh.node(region).operationsURL + path, tls: ClientTLSOptions(trustFile: ca), timeout: .seconds(5))
         #expect(answer.status == 200)
         return String(buffer: answer.body)
     }

@@ -19,6 +19,7 @@ extension MeshUnderTest {
     ) async throws -> HeliographClient {
         var options = ClientOptions()
         options.transport = transport
+        options.tls.trustFile = local.trustFile
         options.heartbeatSeconds = heartbeatSeconds
         return try await HeliographClient.connect(url: node.clientURL, token: token(user), options: options)
     }
@@ -222,5 +223,37 @@ extension FaultyMesh {
             #expect(try await mesh.local.waitForExit(of: node.node, timeout: .seconds(10)) == .exited(0))
             try await mesh.local.restart(node.node)
         }
+    }
+}
+
+extension EncryptedMeshTests {
+    @Test("every transport, encrypted", arguments: everyTransport) func conversation(transport: ClientTransport) async throws {
+        let room = MeshUnderTest.unique("ap-south/sealed")
+        let client = try await mesh.client(transport, at: mesh.node("eu-west"), as: MeshUnderTest.unique("alice"))
+        _ = try await client.subscribe(room: room)
+        let text = String(repeating: "grüße ", count: 5_000)
+        let published = try await client.publish(room: room, text: text, durability: .home)
+        let message = try await client.message(published.key)
+        #expect(message.text == text && message.position == published.position)
+        await client.close()
+    }
+
+    @Test("chat and route over https, and who is not trusted") func commands() async throws {
+        let url = try await mesh.node("us-east").clientURL
+        #expect(url.hasPrefix("https://"))
+        let common = ["chat", "--url", url, "--user", "alice", "--room", "lobby", "--secret-file", mesh.local.tokenSecretFile]
+        for transport in ["ws", "h2-ws", "ndjson", "grpc"] {
+            let chat = try RunningProgram(Program.heliograph, common + ["--transport", transport, "--ca", ca])
+            try await eventually("connected by \(transport): \(chat.errors)") { chat.output.contains("connected to us-east-0") }
+            chat.closeInput()
+            #expect(try await chat.end().code == 0)
+        }
+        let stranger = try await Program.run(Program.heliograph, common)
+        #expect(stranger.code == 1 && stranger.errors.contains("unknown_ca"), "\(stranger.errors)")
+        let plain = try await Program.run(
+            Program.heliograph, common.map { $0 == url ? url.replacing("https", with: "http") : $0 } + ["--transport", "grpc"])
+        #expect(plain.code == 1, "a listener with TLS takes nobody without")
+        let route = try await Program.run(Program.heliograph, ["route", "--url", url, "--room", "ap-south/lobby", "--ca", ca])
+        #expect(route.code == 0 && route.output.contains("ap-south"), "\(route.errors)")
     }
 }

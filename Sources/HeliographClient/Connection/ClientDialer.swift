@@ -26,7 +26,7 @@ struct ClientDialer: Sendable {
     func dial(
         _ url: RelayURL, onFrames: @escaping @Sendable ([RelayServerFrame]) -> Void
     ) async throws(AttemptFailure) -> ClientConnection {
-        if url.isSecure { do { try tls.loaded() } catch { throw AttemptFailure(error) } }
+        if url.isEncrypted { do { try tls.loaded() } catch { throw AttemptFailure(error) } }
         let loop = group.next()
         let outcome = SessionHandler.Outcome(opened: loop.makePromise(), closed: loop.makePromise())
         let traffic = Traffic()
@@ -53,7 +53,7 @@ struct ClientDialer: Sendable {
 
     private func handlers(for url: RelayURL) throws(HeliographClientError) -> [any ChannelHandler] {
         var handlers: [any ChannelHandler] = []
-        if url.isSecure { handlers.append(TLSHandler(try tls.session(serverName: url.host), handshakeTimeout: timeout)) }
+        if url.isEncrypted { handlers.append(TLSHandler(try tls.session(serverName: url.host), handshakeTimeout: timeout)) }
         switch transport {
         case .webSocket(let format): handlers.append(WebSocketUpgradeHandler(transport, format, url: url))
         case .webSocketOverHTTP2, .ndjson, .grpc:

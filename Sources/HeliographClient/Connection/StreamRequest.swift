@@ -12,7 +12,7 @@ struct StreamRequest: Sendable {
     var headers: HTTP2Headers {
         var headers: HTTP2Headers = [
             ":method": isExtendedConnect ? "CONNECT" : "POST",
-            ":scheme": url.isSecure ? "https" : "http",
+            ":scheme": url.isEncrypted ? "https" : "http",
             ":authority": url.authority,
             ":path": url.target(defaultPath: transport.defaultPath),
         ]
