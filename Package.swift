@@ -33,6 +33,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
+/// A program that only tests run: no module and no product.
+func testProgram(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 let package = Package(
     name: "heliograph",
     platforms: [.macOS(.v15)],
@@ -71,31 +76,31 @@ let package = Package(
 
         // Bytes.
         module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),
-
-        // Shells.
         module("TLS", ["MeshCore", "COpenSSL", nioCore, logging]),
         module("HTTP2", ["MeshCore", "CNghttp2", nioCore]),
-        module("MeshConfiguration", ["MeshCore", yaml, logging]),
-        module("LocalMesh", ["MeshCore", "MeshConfiguration", jwt]),
-        module("Store", ["MeshCore", "CHiredis", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
-        module("Transport", ["MeshCore", "Membership", "Wire", "TLS", "HTTP2", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
+
+        // Shells.
+        module("MeshConfiguration", ["MeshCore", "TLS", yaml, logging]),
+        module("LocalMesh", ["MeshCore", "MeshConfiguration", "TLS", jwt, nioCore]),
+        module("Store", ["MeshCore", "CHiredis", "TLS", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
+        module("Transport", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
         module(
             "Relay",
             [
-                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "Wire", "MeshConfiguration", "Store", "Transport", "Operations", "TLS", "HTTP2",
-                nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
+                "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "TLS", "Wire", "MeshConfiguration", "Store", "Transport",
+                "Operations", "HTTP2", nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
-        module("Operations", ["MeshCore", hummingbird, logging, nioCore]),
+        module("Operations", ["MeshCore", "TLS", hummingbird, logging, nioCore]),
 
         // Clients.
-        module("HeliographClient", ["MeshCore", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
-        module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
+        module("HeliographClient", ["MeshCore", "TLS", "HTTP2", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
+        module("Benchmarks", ["MeshCore", "TLS", "Wire", "CLinux", nioCore, nioPosix]),
 
         // The command line.
         .executableTarget(
             name: "heliograph",
             dependencies: [
-                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
+                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store", "TLS",
                 arguments, jwt, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: settings),
@@ -110,18 +115,21 @@ let package = Package(
         tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
         tests("HTTP2Tests", ["HTTP2", "MeshCore", nioCore]),
-        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded]),
-        tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", logging]),
-        tests("StoreTests", ["Store", "MeshCore", nioCore, nioPosix, logging]),
-        tests("TransportTests", ["MeshCore", "Membership", "Wire", "HTTP2", "Transport", nioCore, nioPosix, logging]),
+        tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
+        tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", "TLS", logging]),
+        tests("StoreTests", ["Store", "MeshCore", "TLS", nioCore, nioPosix, logging]),
+        tests("TransportTests", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
-        tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", logging, nioCore, nioPosix, nioHTTP1]),
-        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "heliograph", jwt], exclude: ["Fakes"]),
-        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", nioCore, nioPosix]),
-        tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
+        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
+        tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
+        tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
-            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
+            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
             exclude: ["Python"]),
+
+        // What ops/conformance lets a test suite for WebSocket servers talk to.
+        testProgram("ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
     ]
 )

@@ -55,6 +55,8 @@ public final class HTTP2Session {
     private var fieldBytes = 0
     private var fault: HTTP2Fault?
     private var outputBytesMax = 0
+    /// The peer has acknowledged our settings (RFC 9113, section 6.5.3).
+    public private(set) var hasAgreedSettings = false
 
     private struct Outgoing {
         let body: any HTTP2Body
@@ -129,8 +131,9 @@ public final class HTTP2Session {
         }
     }
 
-    /// Answers a request. Without a body the headers end the stream.
+    /// Answers a request, unless its stream is gone. Without a body the headers end the stream.
     public func respond(stream: Int32, _ headers: HTTP2Headers, body: (any HTTP2Body)?) {
+        guard nghttp2_session_find_stream(session, stream) != nil else { return }
         if let body { bodies[stream] = Outgoing(body: body) }
         _ = withFields(headers) { fields in
             guard body != nil else { return nghttp2_submit_response(session, stream, fields.baseAddress, fields.count, nil) }
@@ -354,8 +357,8 @@ extension HTTP2Session {
             events.append(.endOfStream(stream: header.stream_id))
         case NGHTTP2_GOAWAY.rawValue:
             events.append(.goaway(lastStream: frame.goaway.last_stream_id, code: frame.goaway.error_code))
-        case NGHTTP2_SETTINGS.rawValue where header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0:
-            events.append(.settings)
+        case NGHTTP2_SETTINGS.rawValue:
+            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { events.append(.settings) } else { hasAgreedSettings = true }
         default: break
         }
     }

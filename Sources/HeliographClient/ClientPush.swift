@@ -20,13 +20,15 @@ public enum ClientPush: Sendable {
 
 /// How a client connects and how long it waits.
 public struct ClientOptions: Sendable {
-    public var encoding = FrameEncoding.json
+    public var transport = ClientTransport.webSocket()
+    /// For URLs that begin with `wss:` or `https:`.
+    public var tls = ClientTLSOptions()
     /// Stable per installation; the relay draws one if absent.
     public var device: String?
     public var status = RelayStatus.online
     /// 5 to 60; the relay's default if absent.
     public var heartbeatSeconds: UInt32?
-    /// For TCP connection and upgrade together, and again for the hello.
+    /// For TCP, TLS and the opening of the transport together, and again for the hello.
     public var connectTimeout = TimeSpan.seconds(10)
     public var requestTimeout = TimeSpan.seconds(30)
     /// How many pushes may wait in `pushes`; one more closes the client with `pushesOverflowed`.

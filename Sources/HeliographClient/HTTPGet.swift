@@ -2,6 +2,7 @@ import MeshCore
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import TLS
 
 #if canImport(Glibc)
     import Glibc
@@ -9,26 +10,34 @@ import NIOPosix
     import Darwin
 #endif
 
-/// One HTTP/1.1 GET over cleartext, for the command line, tools and tests: no redirects, no reuse of connections.
+/// One HTTP/1.1 GET, for the command line, tools and tests: no redirects, no reuse of connections.
 public enum HTTPGet {
     /// - Parameters:
-    ///   - url: `http://host[:port][/path][?query]`, already percent-encoded; an IPv6 host stands in brackets.
+    ///   - url: `http` or `https://host[:port][/path][?query]`, already percent-encoded; an IPv6 host stands in brackets.
+    ///   - tls: whom to trust over `https:`.
     ///   - timeout: for everything from the look-up of the name to the last byte.
     ///   - bodyBytesMax: a longer body is an error.
     /// - Throws: `HTTPGetError`. A status other than 2xx is an answer, not an error.
     public static func fetch(
-        _ url: String, timeout: TimeSpan = .seconds(10), bodyBytesMax: Int = 16 << 20
+        _ url: String, tls: ClientTLSOptions = ClientTLSOptions(), timeout: TimeSpan = .seconds(10), bodyBytesMax: Int = 16 << 20
     ) async throws -> (status: Int, headers: HTTPHeaders, body: ByteBuffer) {
         let target = try HTTPTarget(url)
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let exchange = HTTPExchange(target: target, timeout: timeout, bodyBytesMax: bodyBytesMax, loop: loop)
+        let context = try target.isEncrypted ? secureContext(tls) : nil
+        let exchange = HTTPExchange(target: target, tls: context, timeout: timeout, bodyBytesMax: bodyBytesMax, loop: loop)
         let answer = try await loop.flatSubmit { exchange.run() }.get()
         return (answer.status, answer.headers, answer.body)
+    }
+
+    private static func secureContext(_ options: ClientTLSOptions) throws(HTTPGetError) -> TLSContext {
+        do { return try options.context(for: "http/1.1") } catch { throw .cannotTrust("\(error)") }
     }
 }
 
 public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
     case badURL(String)
+    /// The files that say whom to trust, or who asks, cannot be used.
+    case cannotTrust(String)
     case unreachable(String, cause: String)
     case timedOut(String, after: TimeSpan)
     case closedEarly(String)
@@ -37,7 +46,8 @@ public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .badURL(let url): "\(url) is not a URL of the form http://host:port/path"
+        case .badURL(let url): "\(url) is not a URL of the form http://host:port/path or https://host:port/path"
+        case .cannotTrust(let reason): reason
         case .unreachable(let url, let cause): "\(url) cannot be reached: \(cause)"
         case .timedOut(let url, let span): "\(url) did not answer within \(span)"
         case .closedEarly(let url): "\(url) closed the connection in the middle of its answer"
@@ -50,6 +60,7 @@ public enum HTTPGetError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The parts of a URL that a GET needs.
 struct HTTPTarget: Hashable, Sendable {
     let url: String
+    let isEncrypted: Bool
     let host: String
     let port: Int
     let authority: String
@@ -57,26 +68,11 @@ struct HTTPTarget: Hashable, Sendable {
 
     init(_ url: String) throws(HTTPGetError) {
         self.url = url
-        let scheme = "http://"
-        guard url.lowercased().hasPrefix(scheme), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { throw .badURL(url) }
-        let rest = url.dropFirst(scheme.count).prefix { $0 != "#" }
-        let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        let tail = rest.dropFirst(authority.count)
-        guard let (host, port) = Self.split(authority) else { throw .badURL(url) }
-        (self.host, self.port, self.authority) = (host, port, String(authority))
-        pathAndQuery = tail.hasPrefix("/") ? String(tail) : "/" + tail
-    }
-
-    private static func split(_ authority: Substring) -> (host: String, port: Int)? {
-        guard !authority.contains("@") else { return nil }
-        var host = authority
-        var port = 80
-        if let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") {
-            guard let number = Int(authority[authority.index(after: colon)...]), (1...65_535).contains(number) else { return nil }
-            (host, port) = (authority[..<colon], number)
-        }
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() } else if host.contains(":") { return nil }
-        return host.isEmpty ? nil : (String(host), port)
+        guard let parts = URLParts(url), parts.scheme == "http" || parts.scheme == "https" else { throw .badURL(url) }
+        isEncrypted = parts.scheme == "https"
+        guard let (host, port) = parts.address(defaultPort: isEncrypted ? 443 : 80) else { throw .badURL(url) }
+        (self.host, self.port, authority) = (host, port, parts.authority)
+        pathAndQuery = (parts.path.isEmpty ? "/" : parts.path) + parts.query
     }
 }
 
@@ -103,6 +99,7 @@ enum ConnectionFailure {
 /// Runs one request on one event loop.
 private struct HTTPExchange: Sendable {
     let target: HTTPTarget
+    let tls: TLSContext?
     let timeout: TimeSpan
     let bodyBytesMax: Int
     let loop: any EventLoop
@@ -119,6 +116,10 @@ private struct HTTPExchange: Sendable {
             .connectTimeout(.nanoseconds(timeout.nanoseconds))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let tls {
+                        let session = TLSSession(tls, serverName: target.host)
+                        try channel.pipeline.syncOperations.addHandler(TLSHandler(session, handshakeTimeout: timeout))
+                    }
                     try channel.pipeline.syncOperations.addHTTPClientHandlers()
                     try channel.pipeline.syncOperations.addHandler(collector.value)
                 }
@@ -168,12 +169,18 @@ private final class HTTPAnswerCollector: ChannelInboundHandler {
         }
     }
 
+    /// A body that ends with its connection may be cut.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is TLSTruncated { fail(.closedEarly(target.url)) }
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
         self.context = nil
         fail(.closedEarly(target.url))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let fault = error as? TLSFault { return fail(.unreachable(target.url, cause: "no secure connection: \(fault)")) }
         fail(error is HTTPParserError ? .notHTTP(target.url, cause: "\(error)") : .unreachable(target.url, cause: "\(error)"))
     }
 

@@ -101,7 +101,7 @@ extension HeliographClient {
     /// the connection is away or full.
     public func setTyping(room: String, active: Bool) {
         state.withLock { state in
-            guard case .open(let connection) = state.phase, connection.isWritable else { return }
+            guard case .open(let connection) = state.phase, connection.isRoomy else { return }
             let frame = RelayClientFrame.with {
                 $0.typing.room = room
                 $0.typing.active = active

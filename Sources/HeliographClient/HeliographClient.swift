@@ -29,16 +29,18 @@ public final class HeliographClient: Sendable {
     /// Everything the relay says unasked, in its order. One consumer; a second iteration sees nothing of the first's.
     public let pushes: AsyncThrowingStream<ClientPush, any Error>
 
-    let options: ClientOptions
+    /// What the client was made with.
+    public let options: ClientOptions
     private let pushesIn: AsyncThrowingStream<ClientPush, any Error>.Continuation
     private let token: @Sendable () async throws -> String
     private let group: any EventLoopGroup
+    private let dialer: ClientDialer
     private let policy: Mutex<ReconnectPolicy>
     let state = Mutex(ClientState())
 
     /// Connects and says hello.
     /// - Parameters:
-    ///   - url: `ws://host:port`, `http://host:port`, or with the path of the WebSocket.
+    ///   - url: `wss://host:port` or `https://host:port`; `ws:` and `http:` are not encrypted. A path of its own replaces the transport's.
     ///   - token: a JWT whose `sub` is the user.
     /// - Throws: `HeliographClientError`; the first attempt is not repeated.
     public static func connect(
@@ -71,6 +73,7 @@ public final class HeliographClient: Sendable {
     ) {
         self.options = options
         self.group = group
+        dialer = ClientDialer(options, group: group)
         self.token = token
         policy = Mutex(ReconnectPolicy(origin: origin, settings: options.reconnect ?? ReconnectPolicy.Settings()))
         (pushes, pushesIn) = AsyncThrowingStream.makeStream(bufferingPolicy: .bufferingOldest(options.pushesMax))
@@ -94,22 +97,15 @@ public final class HeliographClient: Sendable {
 
     // MARK: - One attempt
 
-    /// Connects, upgrades, says hello, restores what the session had and sends what waits.
+    /// Connects, opens the transport, says hello, restores what the session had and sends what waits.
     private func establish(_ url: RelayURL) async throws(AttemptFailure) -> ClientConnection {
         let generation = state.withLock { state in
             state.generation += 1
             return state.generation
         }
-        let connection: ClientConnection
         let hello: RelayHello
-        do {
-            hello = makeHello(try await token())
-            connection = try await ClientConnection.open(
-                url, encoding: options.encoding, group: group, timeout: options.connectTimeout
-            ) { [weak self] frames in self?.received(frames, generation) }
-        } catch {
-            throw AttemptFailure(error)
-        }
+        do { hello = makeHello(try await token()) } catch { throw AttemptFailure(error) }
+        let connection = try await dialer.dial(url) { [weak self] frames in self?.received(frames, generation) }
         connection.closed.whenSuccess { [weak self] cause in self?.connectionEnded(generation, cause) }
         try await greet(connection, hello)
         return connection
@@ -153,7 +149,7 @@ public final class HeliographClient: Sendable {
                 }
                 frame.id = id
                 do throws(HeliographClientError) {
-                    try connection.send([frame], bytesMax: ClientConnection.frameBytesMax)
+                    try connection.send([frame], bytesMax: ClientFraming.frameBytesMax)
                 } catch {
                     state.table.remove(id)?.waiter.fail(error)
                 }
@@ -293,12 +289,20 @@ public final class HeliographClient: Sendable {
             case .over: return false
             case .connecting: return true
             case .open(let connection):
-                let silenceMax = TimeSpan.milliseconds(1500 * Int(state.welcome.heartbeatSeconds))
-                if silenceMax > .zero, now() - connection.lastReceived > silenceMax {
-                    connection.abort(.transport("heartbeat missed"))
-                }
+                keepAlive(connection, state)
                 return true
             }
+        }
+    }
+
+    /// A WebSocket's server asks for signs of life; on a stream they are the client's business.
+    private func keepAlive(_ connection: ClientConnection, _ state: ClientState) {
+        let heartbeatMs = 1000 * Int(state.welcome.heartbeatSeconds)
+        guard heartbeatMs > 0 else { return }
+        if now() - connection.lastReceived > .milliseconds(heartbeatMs + heartbeatMs / 2) {
+            connection.abort(.transport("heartbeat missed"))
+        } else if options.transport.isStream, now() - connection.lastSent >= .milliseconds(heartbeatMs) {
+            try? connection.send([.with { $0.ping = RelayPing() }], bytesMax: state.frameBytesMax)
         }
     }
 
@@ -317,20 +321,4 @@ public final class HeliographClient: Sendable {
     }
 
     func now() -> Instant { Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds) }
-}
-
-/// Why an attempt to connect failed: for the application, and for the policy.
-private struct AttemptFailure: Error {
-    let error: HeliographClientError
-    let cause: DisconnectCause
-
-    init(_ error: any Error, _ cause: DisconnectCause? = nil) {
-        let error = error as? HeliographClientError ?? .connectFailed("\(error)")
-        switch (error, cause) {
-        case (.connectionLost(let lost), nil): self.cause = lost
-        case (_, let cause?): self.cause = cause
-        case (_, nil): self.cause = .transport("\(error)")
-        }
-        self.error = error
-    }
 }

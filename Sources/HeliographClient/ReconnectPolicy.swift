@@ -1,38 +1,10 @@
 public import MeshCore
 
-/// Why a connection ended.
-public enum DisconnectCause: Hashable, Sendable, CustomStringConvertible {
-    /// The relay's own farewell. Codes are those of the protocol: 4000 to 4499 ask to come back.
-    case goodbye(code: UInt32, reason: String, afterMs: UInt32, edges: [String])
-    /// The WebSocket was closed without one.
-    case closeFrame(code: UInt16?, reason: String)
-    /// The transport failed, could not be opened, or fell silent.
-    case transport(String)
-
-    /// Whether the same credentials may come back. Codes 4500 to 4999 say no; so do the codes by which the peer says
-    /// that it does not understand us.
-    public var allowsReturn: Bool {
-        switch self {
-        case .goodbye(let code, _, _, _): !(4500...4999).contains(code)
-        case .closeFrame(let code?, _): !(4500...4999).contains(code) && ![1002, 1003, 1007, 1009, 1010].contains(code)
-        case .closeFrame(nil, _), .transport: true
-        }
-    }
-
-    public var description: String {
-        switch self {
-        case .goodbye(let code, let reason, _, _): "\(code) \(reason)"
-        case .closeFrame(let code, let reason): "\(code.map(String.init) ?? "closed") \(reason)"
-        case .transport(let reason): reason
-        }
-    }
-}
-
 /// When and where to come back after a connection was lost.
 ///
 /// Waits grow by jittered back-off and begin anew only after a connection has held for `stableAfter`, so a relay that
 /// accepts and drops is not hammered. A goodbye's `afterMs` is the least wait and its `edges` are tried first, in turn
-/// with the URL that the application gave.
+/// with the URL that the application gave. Who began encrypted never goes on in clear text: such edges are passed over.
 public struct ReconnectPolicy: Sendable {
     public struct Settings: Hashable, Sendable {
         public var delayMin = TimeSpan.milliseconds(250)
@@ -80,10 +52,10 @@ public struct ReconnectPolicy: Sendable {
         nextCandidate = 0
     }
 
-    /// Takes the edges of a goodbye for candidates; the ones that are no URL of ours are passed over.
+    /// Takes the edges of a goodbye for candidates; the ones that are no URL of ours, or less secure than ours, are passed over.
     private mutating func adopt(_ cause: DisconnectCause) -> TimeSpan {
         guard case .goodbye(_, _, let afterMs, let edges) = cause else { return .zero }
-        let usable = edges.compactMap { edge in try? RelayURL(edge) }
+        let usable = edges.compactMap { edge in try? RelayURL(edge) }.filter { $0.isEncrypted || !origin.isEncrypted }
         if !usable.isEmpty {
             candidates = usable + [origin]
             nextCandidate = 0

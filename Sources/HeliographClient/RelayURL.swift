@@ -1,59 +1,32 @@
-/// Where a relay listens for clients: `ws://host:7100`, `http://host:7100`, or with the path of the WebSocket.
+/// Where a relay listens for clients: `ws://host:7100`, `https://host`, or with a path of one's own.
 public struct RelayURL: Hashable, Sendable, CustomStringConvertible {
+    /// `wss:` or `https:`.
+    public let isEncrypted: Bool
     public let host: String
     public let port: Int
-    /// Path and query as they are requested; `/v1/ws` if the URL had none.
+    /// As the URL has it; empty if the path of the transport is meant.
     public let path: String
+    /// With its question mark; empty if there is none.
+    public let query: String
 
-    /// - Throws: `HeliographClientError.invalidURL`, or `.secureTransportUnavailable` for `wss:` and `https:`.
+    /// - Throws: `HeliographClientError.invalidURL`.
     public init(_ text: String) throws(HeliographClientError) {
-        guard let scheme = text.range(ofFirst: "://") else { throw .invalidURL(text) }
-        switch text[..<scheme.lowerBound].lowercased() {
-        case "ws", "http": break
-        case "wss", "https": throw .secureTransportUnavailable
+        guard let parts = URLParts(text) else { throw .invalidURL(text) }
+        switch parts.scheme {
+        case "ws", "http": isEncrypted = false
+        case "wss", "https": isEncrypted = true
         default: throw .invalidURL(text)
         }
-        guard text.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value < 0x7F }) else { throw .invalidURL(text) }
-        let rest = text[scheme.upperBound...].prefix { $0 != "#" }
-        let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        let target = rest[authority.endIndex...]
-        guard let (host, port) = Self.split(authority) else { throw .invalidURL(text) }
-        self.host = host
-        self.port = port
-        switch target.first {
-        case nil: path = Self.defaultPath
-        case "?": path = Self.defaultPath + target
-        default: path = target == "/" ? Self.defaultPath : String(target)
-        }
+        guard let (host, port) = parts.address(defaultPort: isEncrypted ? 443 : 80) else { throw .invalidURL(text) }
+        (self.host, self.port) = (host, port)
+        path = parts.path == "/" ? "" : parts.path
+        query = parts.query
     }
 
-    public static let defaultPath = "/v1/ws"
+    /// What is asked for.
+    func target(defaultPath: String) -> String { (path.isEmpty ? defaultPath : path) + query }
 
     /// Host and port as the `Host` field has them.
     public var authority: String { (host.contains(":") ? "[\(host)]" : host) + ":\(port)" }
-    public var description: String { "ws://\(authority)\(path)" }
-
-    private static func split(_ authority: Substring) -> (host: String, port: Int)? {
-        var host = authority
-        var port = 80
-        let afterBracket = authority.lastIndex(of: "]") ?? authority.startIndex
-        if let colon = authority[afterBracket...].lastIndex(of: ":") {
-            guard let number = Int(authority[authority.index(after: colon)...]), (1...65_535).contains(number) else { return nil }
-            host = authority[..<colon]
-            port = number
-        }
-        if host.first == "[", host.last == "]" { host = host.dropFirst().dropLast() }
-        return host.isEmpty || host.contains("@") ? nil : (String(host), port)
-    }
-}
-
-extension String {
-    fileprivate func range(ofFirst needle: String) -> Range<String.Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(needle) { return start..<index(start, offsetBy: needle.count) }
-            start = index(after: start)
-        }
-        return nil
-    }
+    public var description: String { "\(isEncrypted ? "wss" : "ws")://\(authority)\(path)\(query)" }
 }

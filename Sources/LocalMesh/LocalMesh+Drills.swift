@@ -44,7 +44,7 @@ extension LocalMesh {
         }
         let child = try await startChild(redisCommand(region, port))
         redisServers[region] = child
-        try await waitUntilReady([Wait(child: child) { await ReadinessProbe.redis(port: port) }])
+        try await waitUntilReady([waited(for: child, redisPort: port)])
     }
 
     private func endOnPurpose(_ child: ChildProcess, _ signal: Int32) async {

@@ -1,9 +1,11 @@
 import Foundation
 import MeshCore
+import TLS
 
 extension LocalMesh {
     func startAll() async throws {
         try files.write(plan, options)
+        if options.tls { encryption = try files.certificates.client() }
         if let path = options.readyFile { unlink(path) }
         try await startStores()
         for region in plan.regions {
@@ -20,7 +22,7 @@ extension LocalMesh {
             guard let port = region.redisPort else { continue }
             let child = try await startChild(freshLog(redisCommand(region.region, port)))
             redisServers[region.region] = child
-            waits.append(Wait(child: child) { await ReadinessProbe.redis(port: port) })
+            waits.append(waited(for: child, redisPort: port))
         }
         try await waitUntilReady(waits)
     }
@@ -34,12 +36,24 @@ extension LocalMesh {
     }
 
     func redisCommand(_ region: RegionID, _ port: Int) -> ChildCommand {
-        let arguments = [
-            "--port", String(port), "--bind", "127.0.0.1", "--dir", files.redis(of: region), "--appendonly", "yes", "--save", "",
-            "--daemonize", "no", "--logfile", "",
-        ]
+        let arguments =
+            portArguments(region, port) + [
+                "--bind", "127.0.0.1", "--dir", files.redis(of: region), "--appendonly", "yes", "--save", "",
+                "--daemonize", "no", "--logfile", "",
+            ]
         return ChildCommand(
             name: "redis-\(region)", executable: "redis-server", arguments: arguments, log: files.log(of: "redis-\(region)"))
+    }
+
+    /// Clients must show a certificate of the mesh's authority.
+    private func portArguments(_ region: RegionID, _ port: Int) -> [String] {
+        guard options.tls else { return ["--port", String(port)] }
+        let certificates = files.certificates
+        let own = certificates.redis(of: region)
+        return [
+            "--port", "0", "--tls-port", String(port), "--tls-cert-file", own.chain, "--tls-key-file", own.key,
+            "--tls-ca-cert-file", certificates.trustFile, "--tls-auth-clients", "yes",
+        ]
     }
 
     /// The log of an earlier mesh must not be reported as the end of this one's.
@@ -56,7 +70,13 @@ extension LocalMesh {
     }
 
     func waited(for node: MeshPlan.Node) -> Wait? {
-        relays[node.node].map { child in Wait(child: child) { await ReadinessProbe.node(operationsPort: node.operationsPort) } }
+        relays[node.node].map { child in
+            Wait(child: child) { [encryption] in await ReadinessProbe.node(operationsPort: node.operationsPort, encryption) }
+        }
+    }
+
+    func waited(for child: ChildProcess, redisPort: Int) -> Wait {
+        Wait(child: child) { [encryption] in await ReadinessProbe.redis(port: redisPort, encryption) }
     }
 
     func waitUntilReady(_ waits: [Wait?]) async throws {

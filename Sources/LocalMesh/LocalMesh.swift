@@ -1,6 +1,7 @@
 import Foundation
 import MeshConfiguration
 import MeshCore
+import TLS
 
 /// A whole mesh on loopback: one redis-server and some relay processes a region, as children of this process. `heliograph up`
 /// shows it to people; system tests, drills and benchmarks use it as a library.
@@ -38,6 +39,9 @@ public actor LocalMesh {
     public nonisolated let directory: String
     public nonisolated let tokenSecretFile: String
 
+    /// The authority that signed all certificates, PEM. Nil when nothing is encrypted.
+    public nonisolated var trustFile: String? { options.tls ? files.certificates.trustFile : nil }
+
     let binary: String
     let files: MeshFiles
     let onEvent: @Sendable (MeshEvent) -> Void
@@ -47,6 +51,8 @@ public actor LocalMesh {
     var redisServers: [RegionID: ChildProcess] = [:]
     /// Children whose end was reported, or is asked for and so no news.
     var settled: Set<pid_t> = []
+    /// For questions to encrypted children. Set when their certificates have been made.
+    var encryption: TLSContext?
     private(set) var phase = Phase.starting
 
     enum Phase { case starting, running, stopping }
@@ -103,13 +109,15 @@ public actor LocalMesh {
     private func describe(_ node: MeshPlan.Node) -> Node {
         let child = relays[node.node]
         return Node(
-            node: node.node, clientURL: "http://127.0.0.1:\(node.clientPort)", operationsURL: "http://127.0.0.1:\(node.operationsPort)",
+            node: node.node, clientURL: node.clientURL(tls: options.tls), operationsURL: node.operationsURL(tls: options.tls),
             mesh: "127.0.0.1:\(node.meshPort)", pid: child?.pid ?? 0, isRunning: child.map { $0.status == nil } ?? false)
     }
 
     private func describe(_ region: RegionID, _ port: Int) -> Redis {
         let child = redisServers[region]
-        return Redis(url: "redis://127.0.0.1:\(port)", port: port, pid: child?.pid ?? 0, isRunning: child.map { $0.status == nil } ?? false)
+        let scheme = options.tls ? "rediss" : "redis"
+        return Redis(
+            url: "\(scheme)://127.0.0.1:\(port)", port: port, pid: child?.pid ?? 0, isRunning: child.map { $0.status == nil } ?? false)
     }
 
     public var readyFile: ReadyFile {
@@ -122,7 +130,7 @@ public actor LocalMesh {
                     },
                     redis: region.redis.map { ReadyFile.Redis(url: $0.url, pid: $0.pid) })
             },
-            tokenSecretFile: tokenSecretFile)
+            tokenSecretFile: tokenSecretFile, ca: trustFile)
     }
 
     // MARK: The end

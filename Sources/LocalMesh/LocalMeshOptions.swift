@@ -17,6 +17,8 @@ public struct LocalMeshOptions: Sendable {
     /// 0 takes free ports.
     public var basePort = 7100
     public var store = StoreKind.redis
+    /// Everything is encrypted: clients, operations, mesh and stores, by an authority that is made in the data folder.
+    public var tls = false
     /// Holds the generated configuration, the token secret, the stores' files and the logs.
     public var dataDirectory: String
     /// Written when all nodes are ready, removed when the mesh stops.

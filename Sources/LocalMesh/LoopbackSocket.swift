@@ -1,4 +1,5 @@
 import Foundation
+import TLS
 
 /// The one place that calls the socket functions of C: reserving ports and short exchanges on 127.0.0.1.
 enum LoopbackSocket {
@@ -38,9 +39,9 @@ enum LoopbackSocket {
     }
 
     /// Sends `request` and reads until `isComplete`, the end of the stream, or `bytesMax`. Blocks for at most `timeoutMs`.
-    /// Nil when nobody listens, the connection breaks or the time is over.
+    /// Nil when nobody listens, the connection breaks, the other side is not trusted, or the time is over.
     static func exchange(
-        port: Int, request: String, timeoutMs: Int, bytesMax: Int = 64 << 10, isComplete: ([UInt8]) -> Bool
+        port: Int, request: String, encryption: TLSContext? = nil, timeoutMs: Int, bytesMax: Int = 64 << 10, isComplete: ([UInt8]) -> Bool
     ) -> [UInt8]? {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
@@ -48,12 +49,21 @@ enum LoopbackSocket {
         // On loopback a connection is made or refused at once, unless the listener's queue is full: then this bounds it.
         var limit = timeval(tv_sec: timeoutMs / 1_000, tv_usec: (timeoutMs % 1_000) * 1_000)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        guard withAddress(port, { connect(descriptor, $0, $1) }) == 0, sendAll(request, to: descriptor) else { return nil }
-        return receive(from: descriptor, until: monotonicMs() + timeoutMs, bytesMax: bytesMax, isComplete: isComplete)
+        guard withAddress(port, { connect(descriptor, $0, $1) }) == 0 else { return nil }
+        var speaker =
+            encryption.map { LoopbackSpeaker(TLSSession($0, serverName: "127.0.0.1"), request: request) } ?? LoopbackSpeaker(request)
+        guard let opening = speaker.opening(), sendAll(opening, to: descriptor) else { return nil }
+        let deadlineMs = monotonicMs() + timeoutMs
+        while speaker.received.count < bytesMax, !isComplete(speaker.received) {
+            guard let news = receive(from: descriptor, until: deadlineMs) else { return nil }
+            if news.isEmpty { break }
+            guard let answer = speaker.heard(news), sendAll(answer, to: descriptor) else { return nil }
+        }
+        return speaker.received
     }
 
-    private static func sendAll(_ text: String, to descriptor: Int32) -> Bool {
-        var rest = Array(text.utf8)[...]
+    private static func sendAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let sent = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             guard sent > 0 else { return false }
@@ -62,21 +72,14 @@ enum LoopbackSocket {
         return true
     }
 
-    private static func receive(
-        from descriptor: Int32, until deadlineMs: Int, bytesMax: Int, isComplete: ([UInt8]) -> Bool
-    ) -> [UInt8]? {
-        var received: [UInt8] = []
+    /// What has come, empty at the end of the stream, nil when nothing comes in time.
+    private static func receive(from descriptor: Int32, until deadlineMs: Int) -> [UInt8]? {
         var chunk = [UInt8](repeating: 0, count: 4_096)
-        while received.count < bytesMax, !isComplete(received) {
-            var event = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let rest = deadlineMs - monotonicMs()
-            guard rest > 0, poll(&event, 1, Int32(rest)) > 0 else { return nil }
-            let count = chunk.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-            guard count >= 0 else { return nil }
-            if count == 0 { break }
-            received += chunk[..<count]
-        }
-        return received
+        var event = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        let rest = deadlineMs - monotonicMs()
+        guard rest > 0, poll(&event, 1, Int32(rest)) > 0 else { return nil }
+        let count = chunk.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+        return count >= 0 ? Array(chunk[..<count]) : nil
     }
 
     private static func monotonicMs() -> Int {

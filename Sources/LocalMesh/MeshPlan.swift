@@ -14,6 +14,9 @@ public struct MeshPlan: Hashable, Sendable {
         public var clientPort: Int
         public var operationsPort: Int
         public var meshPort: Int
+
+        func clientURL(tls: Bool) -> String { "\(tls ? "https" : "http")://127.0.0.1:\(clientPort)" }
+        func operationsURL(tls: Bool) -> String { "\(tls ? "https" : "http")://127.0.0.1:\(operationsPort)" }
     }
 
     public static let regionNames = ["eu-west", "us-east", "ap-south", "sa-east", "af-south", "eu-north", "us-west", "ap-east"]

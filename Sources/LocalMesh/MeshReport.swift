@@ -34,12 +34,15 @@ public enum MeshReport {
     /// Two commands that open two chats, in two regions where there are two.
     ///
     /// - Parameter invokedAs: how this program was called, so that the commands work where the user is.
-    public static func chatCommands(_ regions: [LocalMesh.Region], invokedAs program: String, secretFile: String) -> [String] {
+    public static func chatCommands(_ regions: [LocalMesh.Region], invokedAs program: String, secretFile: String, trustFile: String? = nil)
+        -> [String]
+    {
         let nodes = regions.compactMap(\.nodes.first)
         guard let first = nodes.first else { return [] }
         let second = nodes.dropFirst().first ?? first
+        let trust = trustFile.map { " --ca \(quoted($0))" } ?? ""
         return zip(["alice", "bob"], [first, second]).map { user, node in
-            "\(quoted(program)) chat --url \(node.clientURL) --user \(user) --room lobby --secret-file \(quoted(secretFile))"
+            "\(quoted(program)) chat --url \(node.clientURL) --user \(user) --room lobby --secret-file \(quoted(secretFile))\(trust)"
         }
     }
 

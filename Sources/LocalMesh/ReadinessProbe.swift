@@ -1,4 +1,5 @@
 import Foundation
+import TLS
 
 /// Asks children whether they can be used.
 enum ReadinessProbe {
@@ -11,21 +12,23 @@ enum ReadinessProbe {
     private static let timeoutMs = 1_000
 
     /// `GET /readyz` on an operations listener.
-    static func node(operationsPort: Int) async -> Answer {
+    static func node(operationsPort: Int, _ encryption: TLSContext? = nil) async -> Answer {
         await offPool {
             let request = "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:\(operationsPort)\r\nConnection: close\r\n\r\n"
             guard
                 let response = LoopbackSocket.exchange(
-                    port: operationsPort, request: request, timeoutMs: timeoutMs, isComplete: { _ in false })
+                    port: operationsPort, request: request, encryption: encryption, timeoutMs: timeoutMs, isComplete: { _ in false })
             else { return .notYet("does not answer yet") }
             return read(String(decoding: response, as: UTF8.self))
         }
     }
 
     /// PING. A Redis that still loads its file answers `-LOADING`.
-    static func redis(port: Int) async -> Answer {
+    static func redis(port: Int, _ encryption: TLSContext? = nil) async -> Answer {
         await offPool {
-            let response = LoopbackSocket.exchange(port: port, request: "PING\r\n", timeoutMs: timeoutMs) { $0.last == UInt8(ascii: "\n") }
+            let response = LoopbackSocket.exchange(port: port, request: "PING\r\n", encryption: encryption, timeoutMs: timeoutMs) {
+                $0.last == UInt8(ascii: "\n")
+            }
             guard let response else { return .notYet("does not answer yet") }
             let line = String(decoding: response, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
             return line == "+PONG" ? .ready : .notYet(line)

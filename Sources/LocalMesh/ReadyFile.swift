@@ -24,6 +24,8 @@ public struct ReadyFile: Codable, Hashable, Sendable {
 
     public var regions: [Region]
     public var tokenSecretFile: String
+    /// The authority that signed all certificates, PEM. Absent when nothing is encrypted.
+    public var ca: String?
 
     func write(to path: String) throws {
         let encoder = JSONEncoder()

@@ -6,6 +6,8 @@ public enum LinkEnd: Hashable, Sendable, CustomStringConvertible {
     case refused(LinkRefusal)
     case refusedByPeer(String)
     case handshakeTimeout(TimeSpan)
+    /// TLS came to no end, or broke: with its label, one of a small set, and OpenSSL's reason.
+    case encryptionFailed(label: String, text: String)
     case garbage(String)
     case frameTooLarge(bytes: Int, bytesMax: Int)
     case silent(TimeSpan)
@@ -23,6 +25,7 @@ public enum LinkEnd: Hashable, Sendable, CustomStringConvertible {
         case .refused: "refused"
         case .refusedByPeer: "refused_by_peer"
         case .handshakeTimeout: "handshake_timeout"
+        case .encryptionFailed(let label, _): "tls_\(label)"
         case .garbage: "garbage"
         case .frameTooLarge: "frame_too_large"
         case .silent: "silent"
@@ -39,7 +42,7 @@ public enum LinkEnd: Hashable, Sendable, CustomStringConvertible {
     /// Nil for an end that nobody is to blame for.
     public var dropReason: DropReason? {
         switch self {
-        case .refused, .refusedByPeer: .linkRefused
+        case .refused, .refusedByPeer, .encryptionFailed: .linkRefused
         case .handshakeTimeout: .handshakeTimeout
         case .garbage: .linkGarbage
         case .frameTooLarge: .frameTooLarge
@@ -56,6 +59,7 @@ public enum LinkEnd: Hashable, Sendable, CustomStringConvertible {
         case .refused(let refusal): "refused: \(refusal)"
         case .refusedByPeer(let reason): "refused by the peer: \(reason)"
         case .handshakeTimeout(let timeout): "no hello within \(timeout)"
+        case .encryptionFailed(_, let text): "TLS: \(text)"
         case .garbage(let what): "garbage: \(what)"
         case .frameTooLarge(let bytes, let bytesMax): "a frame of \(bytes) bytes, at most \(bytesMax) are allowed"
         case .silent(let span): "silent for \(span)"
@@ -75,7 +79,8 @@ extension LinkEnd {
     public var isToldToPeer: Bool {
         switch self {
         case .refused, .garbage, .frameTooLarge, .handshakeTimeout: true
-        case .unreachable, .refusedByPeer, .silent, .queueFull, .tooManyHandshakes, .replaced, .peerRemoved, .peerClosed, .failed,
+        case .unreachable, .refusedByPeer, .encryptionFailed, .silent, .queueFull, .tooManyHandshakes, .replaced, .peerRemoved, .peerClosed,
+            .failed,
             .shutdown:
             false
         }

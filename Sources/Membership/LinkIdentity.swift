@@ -47,6 +47,8 @@ public enum LinkRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     case wrongDirection(NodeID)
     case unknownNode(NodeID)
     case olderBoot(Boot, newest: Boot)
+    /// The peer's certificate is for somebody else than the node that it says it is.
+    case otherCertificate(NodeID, certifiedNames: [String])
 
     public var description: String {
         switch self {
@@ -57,6 +59,8 @@ public enum LinkRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case .wrongDirection(let node): "\(node) must wait to be dialled"
         case .unknownNode(let node): "\(node) is not a peer"
         case .olderBoot(let boot, let newest): "boot \(boot) is older than \(newest)"
+        case .otherCertificate(let node, let names):
+            "the certificate of \(node) is for \(names.isEmpty ? "no node" : names.joined(separator: ", "))"
         }
     }
 }

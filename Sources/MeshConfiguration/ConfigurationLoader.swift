@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import MeshCore
+import TLS
 
 /// Makes a `NodeConfiguration` from `regions/<region>.yaml` and the `mesh.yaml` that it names.
 ///
@@ -28,16 +29,20 @@ struct RegionFileReader {
         let meshPath = top.required("mesh", ScalarParsers.text)
         let mesh = meshPath.flatMap { readMesh($0, namedIn: path) }
         let seed = readSeed(&top, in: mesh, region, asked: node)
-        let store = readStore(&top)
-        if case .embedded = store, let region, let mesh { checkEmbedded(top, region.value, mesh) }
+        let certificates = TLSReader(findings: findings, file: path, mesh: mesh, seed: seed)
+        let store = readStore(&top, certificates)
+        var tls = certificates.read(&top)
+        tls.store = store?.tls
+        if case .embedded = store?.value, let region, let mesh { checkEmbedded(top, region.value, mesh) }
         let cells = top.optional("cells", ScalarParsers.integer(1...256))?.value ?? min(ProcessInfo.processInfo.activeProcessorCount, 256)
+        let compression = top.optional("compression", ScalarParsers.boolean)?.value ?? true
         let logging = readLogging(&top)
         let limits = readLimits(&top)
         let timings = readTimings(&top)
         guard let mesh, let seed, let store else { return nil }
         return NodeConfiguration(
-            mesh: mesh, node: seed.node, addresses: seed.addresses, store: store, cells: cells, logging: logging, limits: limits,
-            timings: timings)
+            mesh: mesh, node: seed.node, addresses: seed.addresses, store: store.value, tls: tls, compression: compression, cells: cells,
+            logging: logging, limits: limits, timings: timings)
     }
 
     /// Nil when something is wrong with it: what follows from the same mistake need not be reported too.
@@ -84,20 +89,20 @@ struct RegionFileReader {
 
     private enum StoreKind: String, CaseIterable { case redis, embedded }
 
-    private func readStore(_ top: inout Section) -> StoreConfiguration? {
+    private func readStore(_ top: inout Section, _ certificates: TLSReader) -> (value: StoreConfiguration, tls: TLSClientSettings?)? {
         guard var section = top.requiredSection("store") else { return nil }
         defer { section.finish() }
         let kind = section.required("kind", ScalarParsers.choice(StoreKind.self))
+        let address =
+            kind?.value == .redis
+            ? section.required("redis", ScalarParsers.storeAddress) : section.optional("redis", ScalarParsers.storeAddress)
+        let tls = certificates.readStore(&section, isEncrypted: address?.value.isEncrypted ?? (kind?.value != .embedded))
         switch kind?.value {
-        case .redis: return section.required("redis", ScalarParsers.hostPort).map { .redis($0.value) }
+        case .redis: return address.map { (.redis($0.value.address), tls) }
         case .embedded:
-            if section.optional("redis", ScalarParsers.hostPort) != nil {
-                findings.report("has no meaning for the embedded store", at: section.place(of: "redis"))
-            }
-            return .embedded
-        case nil:
-            _ = section.optional("redis", ScalarParsers.hostPort)
-            return nil
+            if let address { findings.report("has no meaning for the embedded store", at: address.place) }
+            return (.embedded, nil)
+        case nil: return nil
         }
     }
 

@@ -7,22 +7,25 @@ public struct NodeConfiguration: Sendable {
     public var node: NodeID
     public var addresses: NodeAddresses
     public var store: StoreConfiguration
+    public var tls: TLSConfiguration
+    /// Whether permessage-deflate is agreed on with clients that offer it.
+    public var compression: Bool
     /// Event loops that own sessions and rooms.
     public var cells: Int
     public var logging: LoggingConfiguration
     public var limits: RelayLimits
     public var timings: RelayTimings
-    /// Whether permessage-deflate is agreed on with clients that offer it.
-    public var compression = true
-
     public init(
-        mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration, cells: Int,
-        logging: LoggingConfiguration = .init(), limits: RelayLimits = .init(), timings: RelayTimings = .init()
+        mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration,
+        tls: TLSConfiguration = .init(), compression: Bool = true, cells: Int, logging: LoggingConfiguration = .init(), limits: RelayLimits = .init(),
+        timings: RelayTimings = .init()
     ) {
         self.mesh = mesh
         self.node = node
         self.addresses = addresses
         self.store = store
+        self.tls = tls
+        self.compression = compression
         self.cells = cells
         self.logging = logging
         self.limits = limits

@@ -40,12 +40,27 @@ enum ScalarParsers {
         return HostPort(host: String(host), port: port)
     }
 
+    /// `host:port`, which is in the clear, or `rediss://host:port`.
+    static func storeAddress(_ text: String) throws(InvalidValue) -> (address: HostPort, isEncrypted: Bool) {
+        let scheme = "rediss://"
+        guard text.hasPrefix(scheme) else { return (try hostPort(text), false) }
+        return (try hostPort(String(text.dropFirst(scheme.count))), true)
+    }
+
     static func clientURL(_ text: String) throws(InvalidValue) -> String {
         for scheme in ["http://", "https://"]
         where text.hasPrefix(scheme) && text.count > scheme.count && !text.contains(where: \.isWhitespace) {
             return text.hasSuffix("/") ? String(text.dropLast()) : text
         }
         throw InvalidValue("`\(text)` is not an http:// or https:// URL")
+    }
+
+    static func boolean(_ text: String) throws(InvalidValue) -> Bool {
+        switch text {
+        case "true": return true
+        case "false": return false
+        default: throw InvalidValue("`\(text)` is neither true nor false")
+        }
     }
 
     static func integer(_ range: ClosedRange<Int>) -> (String) throws(InvalidValue) -> Int {

@@ -3,6 +3,7 @@ import HummingbirdCore
 import Logging
 import MeshCore
 import NIOCore
+import TLS
 
 public enum OperationsError: Error, CustomStringConvertible, Sendable {
     case cannotListen(host: String, port: Int, cause: String)
@@ -20,6 +21,8 @@ public struct OperationsListener: Sendable {
     public struct Limits: Hashable, Sendable {
         /// A connection that sends no whole request for this long is closed.
         public var idle = TimeSpan.seconds(30)
+        /// From the connection to the end of the TLS handshake.
+        public var handshake = TimeSpan.seconds(10)
         /// Past it nobody is accepted until a connection ends.
         public var connectionsMax = 256
         public var headerBytesMax = 16 << 10
@@ -30,14 +33,20 @@ public struct OperationsListener: Sendable {
     private let host: String
     private let port: Int
     private let inspector: any RelayInspector
+    private let encryption: TLSCredentials?
     private let logger: Logger
     private let limits: Limits
 
-    /// - Parameter port: 0 lets the system choose.
-    public init(host: String, port: Int, inspector: any RelayInspector, logger: Logger, limits: Limits = .init()) {
+    /// - Parameters:
+    ///   - port: 0 lets the system choose.
+    ///   - encryption: set: HTTPS, and nothing else.
+    public init(
+        host: String, port: Int, inspector: any RelayInspector, encryption: TLSCredentials? = nil, logger: Logger, limits: Limits = .init()
+    ) {
         self.host = host
         self.port = port
         self.inspector = inspector
+        self.encryption = encryption
         self.logger = logger
         self.limits = limits
     }
@@ -68,7 +77,7 @@ public struct OperationsListener: Sendable {
         quiet.logLevel = max(logger.logLevel, .warning)
         return Application(
             responder: OperationsResponder(inspector: inspector),
-            server: .http1(configuration: http),
+            server: encryption.map { .https($0, handshakeTimeout: limits.handshake, configuration: http) } ?? .http1(configuration: http),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port),
                 availableConnectionsDelegate: MaximumAvailableConnections(limits.connectionsMax, logger: quiet)),

@@ -62,8 +62,13 @@ public final class TLSContext: Sendable {
 
     deinit { SSL_CTX_free(handle) }
 
-    /// The file of each certificate and the second since 1970 at which it, or one above it in its chain, is no longer valid.
-    public var expiries: [(file: String, notAfter: Int64)] { identities.map { ($0.files.chain, $0.chain.notAfter) } }
+    /// The file of each certificate of this end, and when it is no longer valid.
+    public var expiries: [TLSCertificateExpiry] {
+        identities.map { TLSCertificateExpiry(file: $0.files.chain, notAfter: $0.chain.notAfter) }
+    }
+
+    /// For whom the certificates of this end are, in their order.
+    public var names: [TLSPeerNames] { identities.map(\.names) }
 
     // MARK: Making
 

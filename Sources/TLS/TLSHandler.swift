@@ -1,6 +1,9 @@
 import MeshCore
 import NIOCore
 
+/// Said to the handlers behind a `TLSHandler` when the connection is there and the handshake begins.
+public struct TLSHandshakeBegan: Hashable, Sendable {}
+
 /// Said to the handlers behind a `TLSHandler`, before their `channelActive`.
 public struct TLSHandshakeCompleted: Hashable, Sendable {
     public let handshake: TLSHandshake
@@ -59,6 +62,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(handshakeTimeout.nanoseconds)) { [handshakeTimeout] in
             self.fail(TLSFault(label: "handshake_timeout", text: "no handshake within \(handshakeTimeout)"), context)
         }
+        context.fireUserInboundEventTriggered(TLSHandshakeBegan())
         var output = context.channel.allocator.buffer(capacity: 0)
         do throws(TLSFault) {
             try session.start(output: &output)

@@ -8,6 +8,12 @@ import NIOCore
 public final class TLSSession {
     /// What a peer may send before its handshake is done; its certificates count most.
     public static let handshakeBytesMax = 64 << 10
+    /// Steps of OpenSSL's state machine after the handshake, of which a request for new keys (RFC 8446, section 4.6.3) takes two to
+    /// four: a peer asks for a thousand of them in a connection, and not for more.
+    static let lateStepsMax = 4_096
+    /// After so many records this side changes its keys. The limit of AES-GCM is 2^24.5 (RFC 8446, section 5.5); TLS 1.2 has no
+    /// such change.
+    static let recordsPerKeyMax = 1 << 23
     /// The largest content of a record (RFC 8446, section 5.1).
     static let recordBytesMax = 16 << 10
     /// More than header, tag and explicit nonce of a record.
@@ -24,6 +30,9 @@ public final class TLSSession {
     private var fault: TLSFault?
     private var isClosed = false
     private var handshakeBytes = 0
+    private var recordsUnderKey = 0
+    /// Tests change keys more often.
+    var recordsPerKey = recordsPerKeyMax
 
     /// The role is that of the context.
     ///
@@ -37,6 +46,7 @@ public final class TLSSession {
         self.ssl = ssl
         // The same for both directions: this takes one reference.
         SSL_set_bio(ssl, bio, bio)
+        SSL_set_info_callback(ssl) { ssl, event, _ in Transport.note(ssl, event: event) }
         switch context.role {
         case .server: SSL_set_accept_state(ssl)
         case .client:
@@ -110,9 +120,18 @@ public final class TLSSession {
         transport.swapOutput(&output)
         defer { transport.swapOutput(&output) }
         OpenSSLErrors.clear()
+        changeKeysIfDue(records)
         var written = 0
         // Takes everything: the BIO never refuses, and partial writes are not asked for.
         guard SSL_write_ex(ssl, bytes.baseAddress, bytes.count, &written) == 1 else { throw failed(result: 0) }
+    }
+
+    /// What is written next begins with the change.
+    private func changeKeysIfDue(_ records: Int) {
+        recordsUnderKey += records
+        guard recordsUnderKey > recordsPerKey, handshake?.version == .tls13 else { return }
+        recordsUnderKey = 0
+        SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED)
     }
 
     /// Says that nothing follows (close_notify). Idempotent; before the handshake is done there is nothing to say.
@@ -136,6 +155,7 @@ public final class TLSSession {
         handshakeBytes += before - transport.incoming.readableBytes
         if result == 1 {
             handshake = summary()
+            transport.steps = 0
         } else if SSL_get_error(ssl, result) != SSL_ERROR_WANT_READ {
             throw failed(result: result)
         } else if handshakeBytes > Self.handshakeBytesMax {
@@ -153,6 +173,7 @@ public final class TLSSession {
                 result = SSL_read(ssl, space.baseAddress, Int32(clamping: space.count))
                 return max(0, Int(result))
             }
+            guard transport.steps <= Self.lateStepsMax else { throw refuseLateSteps() }
             if result > 0 { continue }
             switch SSL_get_error(ssl, result) {
             case SSL_ERROR_WANT_READ: return
@@ -162,6 +183,12 @@ public final class TLSSession {
             default: throw failed(result: result)
             }
         }
+    }
+
+    private func refuseLateSteps() -> TLSFault {
+        let found = TLSFault(label: "too_many_key_updates", text: "the peer changes its keys without end")
+        fault = found
+        return found
     }
 
     private func failed(result: Int32) -> TLSFault {
@@ -215,6 +242,8 @@ public final class TLSResumption {
 /// memory and copies once more.
 private final class Transport {
     var incoming = ByteBuffer()
+    /// Of OpenSSL's state machine, since the handshake began or was done.
+    var steps = 0
     private var outgoing = ByteBuffer()
 
     /// Lends the caller's buffer for the time of a call, and gives it back.
@@ -254,6 +283,12 @@ private final class Transport {
 
     private static func owner(of bio: OpaquePointer?) -> Transport? {
         BIO_get_data(bio).map { Unmanaged<Transport>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// Told by OpenSSL of each step of a handshake, and not of application data.
+    static func note(_ ssl: OpaquePointer?, event: Int32) {
+        guard event & SSL_CB_LOOP != 0, let transport = owner(of: SSL_get_rbio(ssl)) else { return }
+        transport.steps &+= 1
     }
 
     private static func read(_ bio: OpaquePointer?, _ target: UnsafeMutablePointer<CChar>?, _ count: Int32) -> Int32 {

@@ -4,7 +4,6 @@ import HeliographClient
 import LocalMesh
 import MeshConfiguration
 import MeshCore
-import Wire
 
 /// `heliograph chat`: a terminal client for one room.
 struct ChatCommand: AsyncParsableCommand {
@@ -15,25 +14,26 @@ struct ChatCommand: AsyncParsableCommand {
             is a message, output is plain, and the command ends when all of them are answered. NO_COLOR switches colour off.
             """)
 
-    @Option(help: "A relay: ws://HOST:PORT or http://HOST:PORT.") var url: String
+    @Option(help: "A relay: wss://HOST:PORT or https://HOST:PORT, or ws: and http: without encryption.") var url: String
     @Option(help: "Your name.") var user: String
     @Option(help: "The room to talk in.") var room: String
     @Option(help: "A token for this user.") var token: String?
     @Option(help: "The mesh's secret, to make a token with.") var secretFile: String?
-    @Option(help: "json or proto.") var encoding = "json"
+    @OptionGroup(title: "Transport") var transport: TransportArguments
+    @OptionGroup(title: "TLS") var tls: TLSArguments
 
     func validate() throws {
         do throws(NameFault) { try NameRules.checkUser(user) } catch { throw ValidationError("--user: \(error)") }
         do throws(NameFault) { try NameRules.checkRoom(room) } catch { throw ValidationError("--room: \(error)") }
         guard (token == nil) != (secretFile == nil) else { throw ValidationError("give either --token or --secret-file") }
-        guard ["json", "proto"].contains(encoding) else { throw ValidationError("--encoding is json or proto") }
     }
 
     func run() async throws {
         let secret = try secretFile.map { try TokenSecret(file: $0) }
         let (user, room, token) = (user, room, token)
         var options = ClientOptions()
-        options.encoding = encoding == "proto" ? .protobuf : .json
+        options.transport = transport.clientTransport
+        options.tls = tls.options
         do {
             let client = try await HeliographClient.connect(url: url, options: options) {
                 if let token { return token }

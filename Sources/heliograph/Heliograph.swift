@@ -10,6 +10,7 @@ struct Heliograph: AsyncParsableCommand {
             UpCommand.self,
             ServeCommand.self,
             TokenCommand.self,
+            CertsCommand.self,
             ChatCommand.self,
             StatusCommand.self,
             RouteCommand.self,

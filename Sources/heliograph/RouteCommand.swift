@@ -8,8 +8,10 @@ struct RouteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "route", abstract: "Shows where a user or a room is at home, and why.")
 
-    @Option(help: "Client listener of any node, such as http://127.0.0.1:7100.")
+    @Option(help: "Client listener of any node, such as http://127.0.0.1:7100 or https://relay.example.")
     var url: String
+
+    @OptionGroup(title: "TLS") var tls: TLSArguments
 
     @Option(help: "A user, such as alice: her home is that of the room @alice.")
     var user: String?
@@ -39,13 +41,12 @@ struct RouteCommand: AsyncParsableCommand {
 
     private func show() async throws {
         let query = user.map { "user=" + PercentEncoding.encode($0) } ?? "room=" + PercentEncoding.encode(room ?? "")
-        let address = ReportRequest.base(url) + "/v1/route?" + query
-        let span = TimeSpan.seconds(max(1, timeout))
+        let requests = ReportRequest(base: url, tls: tls.options, timeout: .seconds(max(1, timeout)))
         if json {
-            let body = try await ReportRequest.body(address, timeout: span, statuses: [200])
+            let body = try await requests.body("/v1/route?" + query, statuses: [200])
             print(String(decoding: body, as: UTF8.self))
         } else {
-            let route = try await ReportRequest.fetch(RouteReport.self, address, timeout: span, statuses: [200])
+            let route = try await requests.fetch(RouteReport.self, "/v1/route?" + query, statuses: [200])
             print(RouteText.render(route), terminator: "")
         }
     }

@@ -10,7 +10,9 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
         abstract: "Run one relay process.",
-        discussion: "SIGTERM and SIGINT drain: sessions are told where to go. A second one ends at once.")
+        discussion: """
+            SIGTERM and SIGINT drain: sessions are told where to go. A second one ends at once. SIGHUP reads certificates again.
+            """)
 
     @Option(help: "The region's configuration file, such as regions/eu-west.yaml.")
     var config: String
@@ -44,7 +46,8 @@ struct ServeCommand: AsyncParsableCommand {
             configuration: .init(
                 services: [.init(service: relay, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
         let stops = StopCounter()
-        let signals = SignalSources([SIGTERM, SIGINT]) { _ in
+        let signals = SignalSources([SIGTERM, SIGINT, SIGHUP]) { signal in
+            guard signal != SIGHUP else { return relay.reloadCertificates() }
             guard stops.next() == 1 else { _exit(1) }
             Task { await group.triggerGracefulShutdown() }
         }

@@ -10,8 +10,10 @@ struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Shows the health of all regions as one node sees it.")
 
-    @Option(help: "Operations listener of any node, such as http://127.0.0.1:7200.")
+    @Option(help: "Operations listener of any node, such as http://127.0.0.1:7200 or https://relay.example:7200.")
     var url: String
+
+    @OptionGroup(title: "TLS") var tls: TLSArguments
 
     @Option(help: "Seconds to wait for an answer.")
     var timeout: Int = 5
@@ -31,10 +33,9 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     private func fetch() async throws -> Report {
-        let base = ReportRequest.base(url)
-        let span = TimeSpan.seconds(max(1, timeout))
-        async let regions = ReportRequest.fetch(RegionsReport.self, base + "/v1/regions", timeout: span, statuses: [200])
-        async let readiness = ReportRequest.fetch(Readiness.self, base + "/readyz", timeout: span, statuses: [200, 503])
+        let requests = ReportRequest(base: url, tls: tls.options, timeout: .seconds(max(1, timeout)))
+        async let regions = requests.fetch(RegionsReport.self, "/v1/regions", statuses: [200])
+        async let readiness = requests.fetch(Readiness.self, "/readyz", statuses: [200, 503])
         return try await Report(regions: regions, readiness: readiness)
     }
 
@@ -55,13 +56,22 @@ struct ReportFault: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Fetches a report and reads it.
-enum ReportRequest {
-    /// Without the slash at its end, so that paths can follow.
-    static func base(_ url: String) -> String { url.hasSuffix("/") ? String(url.dropLast()) : url }
+/// Fetches reports from one listener and reads them.
+struct ReportRequest: Sendable {
+    private let base: String
+    private let tls: ClientTLSOptions
+    private let timeout: TimeSpan
 
-    static func body(_ url: String, timeout: TimeSpan, statuses: Set<Int>) async throws -> [UInt8] {
-        let answer = try await HTTPGet.fetch(url, timeout: timeout)
+    /// - Parameter base: the URL of the listener; a slash at its end makes no difference.
+    init(base url: String, tls: ClientTLSOptions, timeout: TimeSpan) {
+        base = url.hasSuffix("/") ? String(url.dropLast()) : url
+        self.tls = tls
+        self.timeout = timeout
+    }
+
+    func body(_ path: String, statuses: Set<Int>) async throws -> [UInt8] {
+        let url = base + path
+        let answer = try await HTTPGet.fetch(url, tls: tls, timeout: timeout)
         let body = Array(answer.body.readableBytesView)
         guard statuses.contains(answer.status) else {
             let reason = (try? JSONDecoder().decode(ErrorReport.self, from: Data(body)))?.error ?? "no report"
@@ -70,14 +80,12 @@ enum ReportRequest {
         return body
     }
 
-    static func fetch<Report: Decodable & Sendable>(
-        _ type: Report.Type, _ url: String, timeout: TimeSpan, statuses: Set<Int>
-    ) async throws -> Report {
-        let body = try await body(url, timeout: timeout, statuses: statuses)
+    func fetch<Report: Decodable & Sendable>(_ type: Report.Type, _ path: String, statuses: Set<Int>) async throws -> Report {
+        let body = try await body(path, statuses: statuses)
         do {
             return try JSONDecoder().decode(type, from: Data(body))
         } catch {
-            throw ReportFault(description: "\(url) answered with something that is not the report")
+            throw ReportFault(description: "\(base + path) answered with something that is not the report")
         }
     }
 }

@@ -19,6 +19,8 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Written as JSON when all nodes are ready.") var readyFile: String?
     @Option(help: "Folder for configuration, token secret, stores and logs.") var data = "data"
     @Option(help: "redis: a redis-server a region; embedded: in the relay's memory.") var store = LocalMeshOptions.StoreKind.redis
+    @Flag(help: "Encrypt everything: clients, operations, mesh and stores, with certificates of an authority in the data folder.") var tls =
+        false
     @Option(help: .hidden) var relayProgram: String?
 
     private var options: LocalMeshOptions {
@@ -28,6 +30,7 @@ struct UpCommand: AsyncParsableCommand {
         options.basePort = basePort
         options.readyFile = readyFile
         options.store = store
+        options.tls = tls
         return options
     }
 

@@ -77,7 +77,7 @@ struct UpSession {
 
     private func greet(_ mesh: LocalMesh) async {
         let regions = await mesh.regions
-        let chats = MeshReport.chatCommands(regions, invokedAs: invokedAs, secretFile: mesh.tokenSecretFile)
+        let chats = MeshReport.chatCommands(regions, invokedAs: invokedAs, secretFile: mesh.tokenSecretFile, trustFile: mesh.trustFile)
         say("\nThe mesh is up.\n\n\(MeshReport.table(regions))\n\nTwo people in two regions, each in a terminal of their own:\n")
         for chat in chats { say("  \(chat)") }
         say("\nCtrl-C stops it.")

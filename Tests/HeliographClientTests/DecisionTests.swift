@@ -1,4 +1,5 @@
 import MeshCore
+import TLS
 import Testing
 
 @testable import HeliographClient
@@ -74,14 +75,40 @@ import Testing
         #expect(target(policy.lost(.transport("refused"), at: .zero, using: &random)) == "origin")
     }
 
+    @Test mutating func whoBeganEncryptedStaysSo() throws {
+        var policy = ReconnectPolicy(origin: try RelayURL("wss://origin"), settings: .init())
+        let goodbye = DisconnectCause.goodbye(code: 4000, reason: "", afterMs: 0, edges: ["http://a:1", "https://b:2"])
+        policy.connected(at: .zero)
+        #expect(target(policy.lost(goodbye, at: .zero, using: &random)) == "b")
+        #expect(target(policy.lost(.transport("refused"), at: .zero, using: &random)) == "origin")
+        #expect(target(policy.lost(.transport("refused"), at: .zero, using: &random)) == "b")
+    }
+
+    @Test func statusesAndFaultsDecide() {
+        for (status, returns) in [
+            (0, true), (2, true), (13, true), (14, true), (99, true), (3, false), (7, false), (10, false), (16, false),
+        ] {
+            #expect(DisconnectCause.callEnded(status: status, message: "").allowsReturn == returns, "\(status)")
+        }
+        for (label, returns) in [("handshake_timeout", true), ("certificate_expired", true), ("unknown_ca", false), ("wrong_name", false)] {
+            #expect(DisconnectCause.tls(TLSFault(label: label, text: "")).allowsReturn == returns, "\(label)")
+        }
+    }
+
     @Test func urls() throws {
-        #expect(try RelayURL("http://h").description == "ws://h:80/v1/ws")
-        #expect(try RelayURL("ws://h:7100/").description == "ws://h:7100/v1/ws")
+        #expect(try RelayURL("http://h").description == "ws://h:80")
+        #expect(try RelayURL("ws://h:7100/").description == "ws://h:7100")
+        #expect(try RelayURL("HTTPS://h").description == "wss://h:443")
         #expect(try RelayURL("WS://[::1]:7100/x?y=1#z").description == "ws://[::1]:7100/x?y=1")
-        for bad in ["", "h:7100", "ftp://h", "ws://", "ws://h:0", "ws://h:x", "ws://h:70000", "ws://a b", "ws://u@h", "ws://h/\r\n"] {
+        #expect(try RelayURL("wss://h").target(defaultPath: "/v1/ws") == "/v1/ws")
+        #expect(try RelayURL("wss://h?a=b").target(defaultPath: "/v1/ws") == "/v1/ws?a=b")
+        #expect(try RelayURL("wss://h/x").target(defaultPath: "/v1/ws") == "/x")
+        for bad in [
+            "", "h:7100", "ftp://h", "ws://", "ws://h:0", "ws://h:x", "ws://h:70000", "ws://a b", "ws://u@h", "ws://h/\r\n", "ws:h",
+            "ws://::1",
+        ] {
             #expect(throws: HeliographClientError.self, "\(bad)") { try RelayURL(bad) }
         }
-        #expect(throws: HeliographClientError.self) { try RelayURL("wss://h") }
     }
 }
 

@@ -6,63 +6,16 @@ import Wire
 
 @testable import HeliographClient
 
-/// A hello's answer, so that scripts need not spell it out.
-private func welcome(_ frame: RelayClientFrame, _ peer: FakeRelay.Peer, heartbeatSeconds: UInt32 = 25) -> Bool {
-    guard case .hello(let hello) = frame.frame else { return false }
-    peer.reply(frame.id) {
-        $0.welcome = .with {
-            $0.user = hello.token
-            $0.session = "s\(peer.number)"
-            $0.heartbeatSeconds = heartbeatSeconds
-            $0.maxFrameBytes = 65_536
-        }
-    }
-    return true
-}
-
-private func subscribed(_ frame: RelayClientFrame, _ peer: FakeRelay.Peer) -> Bool {
-    guard case .subscribe(let subscribe) = frame.frame else { return false }
-    peer.reply(frame.id) { $0.subscribed = .with { ($0.room, $0.memberCount) = (subscribe.room, 1) } }
-    return true
-}
-
-private func published(_ frame: RelayClientFrame, _ peer: FakeRelay.Peer) {
-    peer.reply(frame.id) {
-        $0.published = .with { ($0.room, $0.key, $0.durability) = (frame.publish.room, frame.publish.key, frame.publish.durability) }
-    }
-}
-
-private var quickOptions: ClientOptions {
-    var options = ClientOptions()
-    options.requestTimeout = .seconds(10)
-    options.reconnect = .init()
-    options.reconnect?.delayMin = .milliseconds(2)
-    options.reconnect?.delayMax = .milliseconds(20)
-    return options
-}
-
-/// Pushes up to the first one that `isLast` accepts.
-private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> Bool) async throws -> [ClientPush] {
-    var pushes: [ClientPush] = []
-    for try await push in client.pushes {
-        pushes.append(push)
-        if isLast(push) { return pushes }
-    }
-    return pushes
-}
-
 @Suite(.timeLimit(.minutes(1))) struct HeliographClientTests {
-    @Test(arguments: FrameEncoding.webSocket) func saysHelloSubscribesPublishesAndReads(encoding: FrameEncoding) async throws {
-        let relay = try await FakeRelay.start(encoding: encoding) { frame, peer in
+    @Test(arguments: everyTransport) func saysHelloSubscribesPublishesAndReads(transport: ClientTransport) async throws {
+        let relay = try await FakeRelay.start(transport) { frame, peer in
             if welcome(frame, peer) || subscribed(frame, peer) { return }
             if case .publish(let publish) = frame.frame {
                 peer.send(.with { $0.message = .with { ($0.room, $0.text, $0.key) = (publish.room, publish.text, publish.key) } })
                 published(frame, peer)
             }
         }
-        var options = quickOptions
-        options.encoding = encoding
-        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: options)
+        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions(transport))
         #expect(client.welcome.user == "alice")
         #expect(try await client.subscribe(room: "lobby").memberCount == 1)
         let answer = try await client.publish(room: "lobby", text: "grüße", key: "k1")
@@ -76,7 +29,7 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
 
     @Test func repliesAreMatchedByIdAndErrorsAreTyped() async throws {
         let held = Seen<(RelayClientFrame, FakeRelay.Peer)>()
-        let relay = try await FakeRelay.start { frame, peer in
+        let relay = try await FakeRelay.start(.webSocket()) { frame, peer in
             if welcome(frame, peer) { return }
             if case .members = frame.frame {
                 peer.reply(frame.id) { $0.error = .with { ($0.code, $0.message) = (.permissionDenied, "no") } }
@@ -101,15 +54,17 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
         await relay.stop()
     }
 
-    @Test func comesBackSubscribesAgainAndRepeatsADurablePublishWithItsKey() async throws {
+    @Test(arguments: everyTransport) func comesBackSubscribesAgainAndRepeatsADurablePublishWithItsKey(transport: ClientTransport)
+        async throws
+    {
         let keys = Seen<String>()
-        let relay = try await FakeRelay.start { frame, peer in
+        let relay = try await FakeRelay.start(transport) { frame, peer in
             if welcome(frame, peer) || subscribed(frame, peer) { return }
             guard case .publish(let publish) = frame.frame else { return }
             keys.add(publish.key)
             if peer.number == 1 { peer.drop() } else { published(frame, peer) }
         }
-        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions)
+        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions(transport))
         _ = try await client.subscribe(room: "lobby")
         let answer = try await client.publish(room: "lobby", text: "once")
         #expect(keys.all == [answer.key, answer.key])
@@ -129,7 +84,7 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
     }
 
     @Test func anEphemeralPublishWhoseConnectionIsLostFails() async throws {
-        let relay = try await FakeRelay.start { frame, peer in
+        let relay = try await FakeRelay.start(.webSocket()) { frame, peer in
             if welcome(frame, peer) { return }
             peer.drop()
         }
@@ -145,7 +100,7 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
 
     @Test func aRetryableErrorIsTriedAgainWithTheSameKey() async throws {
         let keys = Seen<String>()
-        let relay = try await FakeRelay.start { frame, peer in
+        let relay = try await FakeRelay.start(.webSocket()) { frame, peer in
             if welcome(frame, peer) { return }
             keys.add(frame.publish.key)
             if keys.all.count > 1 { return published(frame, peer) }
@@ -158,15 +113,15 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
         await relay.stop()
     }
 
-    @Test func aDrainingRelaysEdgeIsWhereItGoes() async throws {
-        let second = try await FakeRelay.start { frame, peer in _ = welcome(frame, peer) || subscribed(frame, peer) }
+    @Test(arguments: everyTransport) func aDrainingRelaysEdgeIsWhereItGoes(transport: ClientTransport) async throws {
+        let second = try await FakeRelay.start(transport) { frame, peer in _ = welcome(frame, peer) || subscribed(frame, peer) }
         let edge = second.url
-        let first = try await FakeRelay.start { frame, peer in
+        let first = try await FakeRelay.start(transport) { frame, peer in
             if welcome(frame, peer) { return }
             _ = subscribed(frame, peer)
             peer.goodbye(4000, afterMs: 5, edges: ["nonsense", edge])
         }
-        let client = try await HeliographClient.connect(url: first.url, token: "alice", options: quickOptions)
+        let client = try await HeliographClient.connect(url: first.url, token: "alice", options: quickOptions(transport))
         _ = try await client.subscribe(room: "lobby")
         await first.stop()
         let pushes = try await collect(client) { if case .subscribed = $0 { true } else { false } }
@@ -176,14 +131,14 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
         await second.stop()
     }
 
-    @Test func aFinalGoodbyeEndsThePushes() async throws {
+    @Test(arguments: everyTransport) func aFinalGoodbyeEndsThePushes(transport: ClientTransport) async throws {
         let hellos = Counter()
-        let relay = try await FakeRelay.start { frame, peer in
+        let relay = try await FakeRelay.start(transport) { frame, peer in
             _ = hellos.next()
             _ = welcome(frame, peer)
             peer.goodbye(4504)
         }
-        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions)
+        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions(transport))
         await #expect {
             for try await _ in client.pushes {}
         } throws: { error in
@@ -193,13 +148,13 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
         await relay.stop()
     }
 
-    @Test func aRefusedHelloIsThrown() async throws {
-        let relay = try await FakeRelay.start { frame, peer in
+    @Test(arguments: everyTransport) func aRefusedHelloIsThrown(transport: ClientTransport) async throws {
+        let relay = try await FakeRelay.start(transport) { frame, peer in
             peer.reply(frame.id) { $0.error = .with { $0.code = .unauthenticated } }
             peer.goodbye(4501)
         }
         await #expect {
-            _ = try await HeliographClient.connect(url: relay.url, token: "nobody", options: quickOptions)
+            _ = try await HeliographClient.connect(url: relay.url, token: "nobody", options: quickOptions(transport))
         } throws: { error in
             if case HeliographClientError.refused(let refusal) = error { refusal.code == .unauthenticated } else { false }
         }
@@ -207,7 +162,7 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
     }
 
     @Test func aRefusedUpgradeAndADeadPortAreTyped() async throws {
-        let relay = try await FakeRelay.start(acceptsUpgrade: false) { _, _ in }
+        let relay = try await FakeRelay.start(FakeRelay.Manner(accepts: false)) { _, _ in }
         await #expect {
             _ = try await HeliographClient.connect(url: relay.url, token: "x", options: quickOptions)
         } throws: { error in
@@ -221,13 +176,13 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
         }
     }
 
-    @Test func anApplicationThatDoesNotReadIsToldSo() async throws {
-        let relay = try await FakeRelay.start { frame, peer in
+    @Test(arguments: everyTransport) func anApplicationThatDoesNotReadIsToldSo(transport: ClientTransport) async throws {
+        let relay = try await FakeRelay.start(transport) { frame, peer in
             if welcome(frame, peer) { return }
             for _ in 0..<5 { peer.send(.with { $0.message = .with { $0.text = "x" } }) }
             published(frame, peer)
         }
-        var options = quickOptions
+        var options = quickOptions(transport)
         options.pushesMax = 4
         let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: options)
         await #expect(throws: HeliographClientError.self) { try await client.publish(room: "r", text: "go") }
@@ -242,7 +197,7 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
     }
 
     @Test func deadlinesAndCancellation() async throws {
-        let relay = try await FakeRelay.start { frame, peer in _ = welcome(frame, peer) }
+        let relay = try await FakeRelay.start(.webSocket()) { frame, peer in _ = welcome(frame, peer) }
         var options = quickOptions
         options.requestTimeout = .milliseconds(50)
         let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: options)
@@ -258,9 +213,11 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
         await relay.stop()
     }
 
-    @Test func aSilentRelayIsLeft() async throws {
-        let relay = try await FakeRelay.start { frame, peer in _ = welcome(frame, peer, heartbeatSeconds: peer.number == 1 ? 1 : 25) }
-        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions)
+    @Test(arguments: everyTransport) func aSilentRelayIsLeft(transport: ClientTransport) async throws {
+        let relay = try await FakeRelay.start(transport) { frame, peer in
+            _ = welcome(frame, peer, heartbeatSeconds: peer.number == 1 ? 1 : 25)
+        }
+        let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions(transport))
         let pushes = try await collect(client) { if case .reconnected = $0 { true } else { false } }
         guard case .disconnected(.transport("heartbeat missed"), _)? = pushes.first else { return #expect(Bool(false), "\(pushes)") }
         await client.close()
@@ -268,7 +225,7 @@ private func collect(_ client: HeliographClient, until isLast: (ClientPush) -> B
     }
 
     @Test func aRelayThatBreaksTheProtocolIsLeft() async throws {
-        let relay = try await FakeRelay.start { frame, peer in
+        let relay = try await FakeRelay.start(.webSocket()) { frame, peer in
             if welcome(frame, peer), peer.number == 1 { peer.sendBytes(ByteBuffer(bytes: [0xC1, 0])) }
         }
         let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: quickOptions)

@@ -60,6 +60,31 @@ struct LinkHandshakeTests {
         #expect(acceptor.check(LinkHello(identity: identity("c"))) == .wrongDirection(node("c")))
     }
 
+    @Test("a certificate must be for the node that speaks, of the same mesh")
+    func certificates() {
+        let uri = node("a").certificateName(mesh: "m")
+        #expect(uri == "spiffe://m/region/eu/node/a")
+        func refusal(_ names: [String]?) -> LinkRefusal? {
+            LinkHandshake(own: identity("b"), role: .acceptor, certifiedNames: names).check(LinkHello(identity: identity("a")))
+        }
+        #expect(refusal(nil) == nil, "a link in the clear believes the hello")
+        #expect(refusal([uri]) == nil)
+        #expect(refusal(["https://x", uri]) == nil)
+        for names in [
+            [], [node("c").certificateName(mesh: "m")], [node("a").certificateName(mesh: "other")], [uri + "/"], [String(uri.dropLast())],
+        ] {
+            #expect(refusal(names) == .otherCertificate(node("a"), certifiedNames: names))
+        }
+        let dialling = LinkHandshake(own: identity("a"), role: .dialer(of: node("b")), certifiedNames: [uri])
+        #expect(dialling.check(LinkHello(identity: identity("b"))) == .otherCertificate(node("b"), certifiedNames: [uri]))
+        #expect(dialling.refusalBeforeHello == .otherCertificate(node("b"), certifiedNames: [uri]), "nothing is told to a stranger")
+        let right = node("b").certificateName(mesh: "m")
+        #expect(LinkHandshake(own: identity("a"), role: .dialer(of: node("b")), certifiedNames: [right]).refusalBeforeHello == nil)
+        #expect(dialer.refusalBeforeHello == nil)
+        #expect(
+            LinkHandshake(own: identity("b"), role: .acceptor, certifiedNames: []).refusalBeforeHello == nil, "whom to expect comes first")
+    }
+
     @Test("exactly one of a pair dials")
     func direction() {
         #expect(LinkRole.dials(node("a"), to: node("b")))

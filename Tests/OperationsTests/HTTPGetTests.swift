@@ -1,8 +1,9 @@
-import HeliographClient
 import MeshCore
 import NIOCore
 import NIOPosix
 import Testing
+
+@testable import HeliographClient
 
 @Suite("HTTP GET", .timeLimit(.minutes(1)))
 struct HTTPGetTests {
@@ -20,9 +21,11 @@ struct HTTPGetTests {
         return (channel, "http://127.0.0.1:\(port)")
     }
 
-    private func fault(_ url: String, timeout: TimeSpan = .seconds(10), bodyBytesMax: Int = 100) async -> HTTPGetError? {
+    private func fault(
+        _ url: String, trustFile: String? = nil, timeout: TimeSpan = .seconds(10), bodyBytesMax: Int = 100
+    ) async -> HTTPGetError? {
         do {
-            _ = try await HTTPGet.fetch(url, timeout: timeout, bodyBytesMax: bodyBytesMax)
+            _ = try await HTTPGet.fetch(url, tls: ClientTLSOptions(trustFile: trustFile), timeout: timeout, bodyBytesMax: bodyBytesMax)
             return nil
         } catch {
             return error as? HTTPGetError
@@ -32,11 +35,25 @@ struct HTTPGetTests {
     @Test(
         "what is not a URL of ours is refused before anything is sent",
         arguments: [
-            "", "127.0.0.1:1", "https://h/", "http://", "http://:80/", "http://h:0/", "http://h:x/", "http://h:99999", "http://a b/",
+            "", "127.0.0.1:1", "ftp://h/", "https://", "http://", "http://:80/", "http://h:0/", "http://h:x/", "http://h:99999",
+            "http://a b/",
             "http://u@h/", "http://::1/", "http://h/\u{e9}",
         ])
     func badURL(_ url: String) async {
         #expect(await fault(url) == .badURL(url))
+    }
+
+    @Test("the ports of the two schemes, and what is encrypted")
+    func schemes() throws {
+        #expect(try HTTPTarget("http://h/a").port == 80)
+        #expect(try HTTPTarget("HTTPS://h/a").port == 443)
+        #expect(try HTTPTarget("https://h:8443").isEncrypted == true)
+        #expect(try HTTPTarget("http://h:443").isEncrypted == false)
+    }
+
+    @Test("authorities that cannot be read")
+    func cannotTrust() async {
+        #expect(await fault("https://127.0.0.1:1/", trustFile: "/nowhere.pem") == .cannotTrust("/nowhere.pem: No such file or directory"))
     }
 
     @Test("a port where nobody listens")

@@ -157,19 +157,19 @@ struct OperationsListenerTests {
             await third.stop()
         }
     }
+}
 
-    /// All that a server sends back to these bytes until it closes.
-    private func raw(_ request: String, to port: Int) async throws -> String {
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .connect(host: "127.0.0.1", port: port) { channel in
-                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
-            }
-        return try await channel.executeThenClose { inbound, outbound in
-            // It may have closed before it was asked.
-            try? await outbound.write(ByteBuffer(string: request))
-            var answer = ""
-            for try await part in inbound { answer += String(buffer: part) }
-            return answer
+/// All that a server sends back to these bytes until it closes.
+func raw(_ request: String, to port: Int) async throws -> String {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
         }
+    return try await channel.executeThenClose { inbound, outbound in
+        // It may have closed before it was asked.
+        try? await outbound.write(ByteBuffer(string: request))
+        var answer = ""
+        for try await part in inbound { answer += String(buffer: part) }
+        return answer
     }
 }

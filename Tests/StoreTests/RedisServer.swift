@@ -1,5 +1,6 @@
 import Foundation
 import Store
+import TLS
 import Testing
 
 /// A real redis-server in a folder of its own, on a Unix socket or a free port. It dies with the test process, whatever happens to it.
@@ -7,6 +8,8 @@ final class RedisServer {
     enum Listener {
         case unixSocket
         case port(Int)
+        /// Clients must present a certificate of the same authority.
+        case encrypted(Int, TLSCertificateFiles, ca: String)
     }
 
     struct Failure: Error { let text: String }
@@ -14,6 +17,8 @@ final class RedisServer {
     let directory: URL
     let address: RedisAddress
     private let arguments: [String]
+    /// What redis-cli needs beside the address.
+    private var secrets: [String] = []
     /// A shell that watches this process and kills the server when it is gone.
     private var guardian: Process?
     private var pid: pid_t = 0
@@ -31,6 +36,11 @@ final class RedisServer {
         case .port(let port):
             address = .host("127.0.0.1", port: port)
             listening = ["--port", "\(port)", "--bind", "127.0.0.1"]
+        case .encrypted(let port, let files, let ca):
+            address = .host("127.0.0.1", port: port)
+            let certificates = ["--tls-cert-file", files.chain, "--tls-key-file", files.key, "--tls-ca-cert-file", ca]
+            listening = ["--port", "0", "--tls-port", "\(port)", "--bind", "127.0.0.1", "--tls-auth-clients", "yes"] + certificates
+            secrets = ["--tls", "--cert", files.chain, "--key", files.key, "--cacert", ca]
         }
         let persistence = persistent ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"]
         arguments = listening + ["--dir", directory.path, "--save", ""] + persistence + extra
@@ -107,7 +117,7 @@ final class RedisServer {
         case .unixSocket(let path): target = ["-s", path]
         case .host(let host, let port): target = ["-h", host, "-p", "\(port)"]
         }
-        process.arguments = ["redis-cli"] + target + command
+        process.arguments = ["redis-cli"] + target + secrets + command
         let output = Pipe()
         process.standardOutput = output
         process.standardError = output

@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import Store
 import Synchronization
+import TLS
 import Testing
 
 /// A store on its event loop, called from a test.
@@ -145,9 +146,13 @@ final class StoreHarness {
 }
 
 extension MultiThreadedEventLoopGroup {
-    func connectToRedis(_ address: RedisAddress, limits: StoreLimits = .init()) async throws -> LoopStore {
+    func connectToRedis(
+        _ address: RedisAddress, encryption: TLSCredentials? = nil, limits: StoreLimits = .init()
+    ) async throws -> LoopStore {
         try await LoopStore(next()) { loop, states in
-            RedisStore(address: address, on: loop, limits: limits, logger: Logger(label: "test")) { states.record($0) }
+            RedisStore(address: address, on: loop, encryption: encryption, limits: limits, logger: Logger(label: "test")) {
+                states.record($0)
+            }
         }
     }
 }

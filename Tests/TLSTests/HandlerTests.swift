@@ -16,6 +16,7 @@ private final class Witness: ChannelInboundHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
+        case is TLSHandshakeBegan: break
         case let completed as TLSHandshakeCompleted: events.append("completed \(completed.handshake.version.rawValue)")
         case is TLSTruncated: events.append("truncated")
         case ChannelEvent.inputClosed: events.append("input closed")

@@ -1,6 +1,7 @@
 import NIOCore
-import TLS
 import Testing
+
+@testable import TLS
 
 @Suite("TLS traffic and its end, in memory")
 struct TrafficTests {
@@ -36,6 +37,34 @@ struct TrafficTests {
         pair.exchange()
         #expect(pair.server.takeText() == expected)
         #expect(pair.client.takeText() == expected)
+    }
+
+    @Test("keys are changed before they are worn out, and nobody notices", arguments: [TLSVersion.tls13, .tls12])
+    func newKeys(_ version: TLSVersion) throws {
+        let pair = try pair(version)
+        pair.client.session.recordsPerKey = 3
+        pair.server.session.recordsPerKey = 5
+        for number in 0..<100 {
+            try pair.client.encrypt("\(number)")
+            try pair.server.encrypt("\(number)")
+            pair.exchange(inPiecesOf: 7)
+            #expect(pair.server.takeText() == "\(number)" && pair.client.takeText() == "\(number)")
+        }
+        #expect(pair.isUp)
+    }
+
+    @Test("who changes keys without end is refused")
+    func endlessKeys() throws {
+        let pair = try pair(.tls13)
+        pair.client.session.recordsPerKey = 0
+        var sent = 0
+        while pair.server.fault == nil, sent < 20_000 {
+            try pair.client.encrypt("x")
+            pair.server.receive(pair.client.takeOutput())
+            sent += 1
+        }
+        #expect(pair.server.fault?.label == "too_many_key_updates")
+        #expect(sent > 1_000)
     }
 
     @Test("what stands in the caller's buffers stays there")

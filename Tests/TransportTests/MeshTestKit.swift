@@ -74,7 +74,7 @@ final class LinkedNode: Sendable {
 
     static func start(
         _ name: String, boot: Boot = 1, mesh: String = "test", version: UInt32 = LinkIdentity.protocolVersion, port: Int = 0,
-        settings: LinkSettings = .quick
+        settings: LinkSettings = .quick, encryption: LinkEncryption? = nil
     ) async throws -> LinkedNode {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let id = NodeBoot(node: node(name), boot: boot)
@@ -85,7 +85,7 @@ final class LinkedNode: Sendable {
             logger.logLevel = .critical
             let links = MeshLinks(
                 identity: LinkIdentity(mesh: mesh, version: version, owner: id), listen: LinkAddress(host: "127.0.0.1", port: port),
-                loop: loop, settings: settings, logger: logger, delegate: recorder)
+                loop: loop, settings: settings, encryption: encryption, logger: logger, delegate: recorder)
             return (NIOLoopBound(links, eventLoop: loop), NIOLoopBound(recorder, eventLoop: loop))
         }.get()
         try await loop.flatSubmit { links.value.start() }.get()

@@ -55,7 +55,7 @@ final class MeshDriver: MeshLinksDelegate {
         let own = context.configuration.addresses.mesh
         links = MeshLinks(
             identity: LinkIdentity(mesh: mesh.name, owner: context.owner), listen: LinkAddress(host: own.host, port: own.port), loop: loop,
-            settings: Self.settings(context), logger: context.logger, delegate: nil)
+            settings: Self.settings(context), encryption: context.encryption.mesh, logger: context.logger, delegate: nil)
         links.delegate = self
     }
 

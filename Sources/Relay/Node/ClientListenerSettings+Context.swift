@@ -1,5 +1,6 @@
 import HTTP2
 import MeshConfiguration
+import TLS
 import Transport
 
 extension ClientListenerSettings {
@@ -15,6 +16,8 @@ extension ClientListenerSettings {
         writeTimeout = timings.writeTimeout
         compresses = context.configuration.compression
         connectionsPerAddressMax = limits.connectionsPerAddressMax
+        if let credentials = context.encryption.client { tls = { credentials.context } }
+        allowsPlaintext = context.configuration.tls.client?.allowsPlaintext ?? true
         http2.streamsMax = limits.streamsPerConnectionMax
         http2.headerBytesMax = limits.headerBytesMax
         http2.headersMax = limits.headersMax

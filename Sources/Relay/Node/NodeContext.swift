@@ -11,6 +11,7 @@ struct NodeContext: Sendable {
     var logger: Logger
     /// The client URL of each node that the configuration names.
     var clientURLs: [NodeID: String]
+    var encryption: NodeEncryption
 
     var node: NodeID { owner.node }
     var region: RegionID { owner.node.region }

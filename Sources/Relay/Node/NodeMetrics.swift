@@ -14,6 +14,7 @@ extension RunningNode {
         var drops = mesh?.1 ?? DropLedger()
         for cell in cells { drops.add(cell.drops) }
         return sessionMetrics(cells) + publishMetrics(cells) + storeMetrics(cells) + linkMetrics(mesh?.0 ?? [], mesh?.2 ?? [:])
+            + context.encryption.metrics()
             + [
                 .drops(drops),
                 .counter(

@@ -8,17 +8,20 @@ import ServiceLifecycle
 import Session
 import Store
 import Synchronization
+import TLS
 import Transport
 import View
 
 public enum NodeError: Error, CustomStringConvertible, Sendable {
     case cannotListen(String, any Error)
     case noSecret(String)
+    case noCertificates(String)
 
     public var description: String {
         switch self {
         case .cannotListen(let address, let cause): "cannot listen on \(address): \(cause)"
         case .noSecret(let reason): "the token secret cannot be read: \(reason)"
+        case .noCertificates(let reason): "the certificates cannot be read: \(reason)"
         }
     }
 }
@@ -33,6 +36,7 @@ public final class RelayNode: Service {
     private let group: MultiThreadedEventLoopGroup
     let progress = Mutex(StartProgress())
     let running = Mutex<RunningNode?>(nil)
+    private let encryption = Mutex<NodeEncryption?>(nil)
 
     public init(configuration: NodeConfiguration, logger: Logger) {
         self.configuration = configuration
@@ -44,10 +48,13 @@ public final class RelayNode: Service {
 
     /// Runs until the service group shuts down gracefully, or the task is cancelled.
     public func run() async throws {
-        let operations = try await startOperations()
+        let encryption = try readCertificates()
+        let watching = Task { await TLSCredentials.watch(encryption.all) }
+        defer { watching.cancel() }
+        let operations = try await startOperations(encryption)
         do {
             try await withGracefulShutdownHandler {
-                try await start()
+                try await start(encryption)
                 try await gracefulShutdown()
             } onGracefulShutdown: { [logger] in
                 logger.info("stopping")
@@ -60,10 +67,27 @@ public final class RelayNode: Service {
         try? await group.shutdownGracefully()
     }
 
-    private func startOperations() async throws -> RunningOperations {
+    /// Reads certificates again whose files have changed unnoticed. Blocks while they are read; does nothing before the start.
+    public func reloadCertificates() {
+        encryption.withLock { $0 }?.reload()
+    }
+
+    private func readCertificates() throws(NodeError) -> NodeEncryption {
+        do throws(TLSConfigurationFault) {
+            let encryption = try NodeEncryption(configuration.tls, logger: logger)
+            self.encryption.withLock { $0 = encryption }
+            if configuration.exposesMesh { logger.warning("mesh links are not encrypted") }
+            return encryption
+        } catch {
+            throw .noCertificates("\(error)")
+        }
+    }
+
+    private func startOperations(_ encryption: NodeEncryption) async throws -> RunningOperations {
         let address = configuration.addresses.operations
         let inspector = NodeInspector(node: self, configuration: configuration)
-        let listener = OperationsListener(host: address.host, port: address.port, inspector: inspector, logger: logger)
+        let listener = OperationsListener(
+            host: address.host, port: address.port, inspector: inspector, encryption: encryption.operations, logger: logger)
         let operations = try await listener.start()
         logger.info("operations listener is up", metadata: ["port": "\(operations.port)"])
         return operations
@@ -85,7 +109,7 @@ public final class RelayNode: Service {
 
     // MARK: Start
 
-    private func start() async throws {
+    private func start(_ encryption: NodeEncryption) async throws {
         let secret: TokenSecret
         do throws(TokenSecretFault) {
             secret = try TokenSecret(file: configuration.mesh.tokenSecretFile)
@@ -94,25 +118,26 @@ public final class RelayNode: Service {
         }
         let tokens = await TokenVerifier(secret: secret.bytes)
         let loops = Array(group.makeIterator())
-        let stores = try await openStores(loops)
+        let stores = try await openStores(loops, encryption.store)
         let boot = try await nextBoot(stores[0])
         let context = NodeContext(
             configuration: configuration, owner: NodeBoot(node: configuration.node, boot: boot), tokens: tokens, logger: logger,
-            clientURLs: configuration.clientURLs)
+            clientURLs: configuration.clientURLs, encryption: encryption)
         let node = try await RunningNode.start(context, loops: loops, stores: stores, group: group, progress: progress)
         running.withLock { $0 = node }
         try await node.becomeReady(progress: progress)
     }
 
     /// One store connection for each cell. What changes before there is a cell is told to it when it comes.
-    private func openStores(_ loops: [any EventLoop]) async throws -> [StorePort] {
+    private func openStores(_ loops: [any EventLoop], _ encryption: TLSCredentials?) async throws -> [StorePort] {
         let embedded = EmbeddedStoreData()
         var limits = StoreLimits()
         limits.deadline = configuration.timings.storeDeadline
         var stores: [StorePort] = []
         for loop in loops {
             let port = try await loop.submit { [configuration, logger, limits] in
-                StorePort.open(configuration.store, on: loop, embedded: embedded, limits: limits, logger: logger)
+                StorePort.open(
+                    configuration.store, on: loop, encryption: encryption, embedded: embedded, limits: limits, logger: logger)
             }.get()
             stores.append(port)
         }

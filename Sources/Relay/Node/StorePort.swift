@@ -3,6 +3,7 @@ import MeshConfiguration
 import MeshCore
 import NIOCore
 import Store
+import TLS
 
 /// A store connection that was opened before its cell was there: remembers who is to be told about it.
 final class StoreHolder {
@@ -30,13 +31,14 @@ struct StorePort: Sendable {
 
     /// Called on `loop`.
     static func open(
-        _ configuration: StoreConfiguration, on loop: any EventLoop, embedded: EmbeddedStoreData, limits: StoreLimits, logger: Logger
+        _ configuration: StoreConfiguration, on loop: any EventLoop, encryption: TLSCredentials?, embedded: EmbeddedStoreData,
+        limits: StoreLimits, logger: Logger
     ) -> StorePort {
         let holder = StoreHolder { changed in
             switch configuration {
             case .redis(let address):
                 RedisStore(
-                    address: .host(address.host, port: address.port), on: loop, limits: limits, logger: logger,
+                    address: .host(address.host, port: address.port), on: loop, encryption: encryption, limits: limits, logger: logger,
                     onStateChange: changed)
             case .embedded:
                 EmbeddedStore(data: embedded, on: loop, onStateChange: changed)

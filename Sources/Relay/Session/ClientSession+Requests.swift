@@ -84,10 +84,11 @@ extension ClientSession {
         if old == nil { present(in: ask.room) }
         leaf.add(interest)
         if let old { leaf.remove(old.interest) }
-        leaf.whenCovered(interest, later { session, reached in session.subscribed(leaf, interest, id: id, reached: reached) })
+        leaf.whenCovered(interest) { [weak self] reached in self?.subscribed(leaf, interest, id: id, reached: reached) }
     }
 
     private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool) {
+        guard !isEnded else { return }
         guard let subscription = subscriptions[leaf.name] else {
             return fail(id, .unavailable("the subscription ended before the room's home was reached"))
         }
@@ -177,9 +178,10 @@ extension ClientSession {
     private func listMembers(_ ask: RelayListMembers, id: UInt32, _ grants: Grants) throws(RequestFault) {
         try check(.presence, in: ask.room, grants)
         let limit = ask.limit == 0 ? 100 : min(Int(ask.limit), Self.membersPageMax)
-        let answered = later { (session, answer: RootResponse.Answer) in
-            guard case .members(let members, let count, let next) = answer else { return session.failed(id, answer) }
-            session.reply(
+        cell.ask(ask.room, .members(after: ask.after, limit: limit), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
+            guard let self, !isEnded else { return }
+            guard case .members(let members, let count, let next) = answer else { return failed(id, answer) }
+            reply(
                 id,
                 .members(
                     .with {
@@ -189,7 +191,6 @@ extension ClientSession {
                         $0.next = next
                     }))
         }
-        cell.ask(ask.room, .members(after: ask.after, limit: limit), deadline: cell.context.timings.requestDeadline, answered)
     }
 
     private func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
@@ -223,8 +224,10 @@ extension ClientSession {
 
     /// Answered when the state of all of them is known, or at a deadline with `UNKNOWN` for those whose home is out of reach.
     private func answerWatch(_ users: [String], id: UInt32) {
-        let answered = later { (session, states: [RelayUserState]) in session.reply(id, .watching(.with { $0.users = states })) }
-        let answer = WatchAnswer(users: users, done: answered)
+        let answer = WatchAnswer(users: users) { [weak self] states in
+            guard let self, !isEnded else { return }
+            reply(id, .watching(.with { $0.users = states }))
+        }
         for user in users {
             let leaf = cell.leaf(NameRules.inbox(of: user))
             leaf.whenCovered(.presence) { [weak self] reached in
@@ -276,9 +279,10 @@ extension ClientSession {
         let history = HistoryAsk(
             after: ask.hasAfter ? ask.after.place : nil, before: ask.hasBefore ? ask.before.place : nil,
             limit: ask.limit == 0 ? 100 : Int(ask.limit), newest: !ask.hasAfter)
-        let answered = later { (session, answer: RootResponse.Answer) in
-            guard case .history(let messages, let more) = answer else { return session.failed(id, answer) }
-            session.reply(
+        cell.ask(ask.room, .history(history), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
+            guard let self, !isEnded else { return }
+            guard case .history(let messages, let more) = answer else { return failed(id, answer) }
+            reply(
                 id,
                 .history(
                     .with {
@@ -287,7 +291,6 @@ extension ClientSession {
                         $0.more = more
                     }))
         }
-        cell.ask(ask.room, .history(history), deadline: cell.context.timings.requestDeadline, answered)
     }
 
     // MARK: The end

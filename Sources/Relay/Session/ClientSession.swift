@@ -38,8 +38,6 @@ final class ClientSession: ClientConnectionDelegate {
     var watched: Set<String> = []
     var publishes: [String: PublishQueue<PendingPublish>] = [:]
     var publishesInFlight = 0
-    /// Other requests whose answer comes from elsewhere.
-    private var asksInFlight = 0
     /// Above every number used in any room, so that a queue that was emptied and forgotten goes on above its old numbers.
     var nextPublishNumber: UInt64 = 1
     var typingIn: [String: Instant] = [:]
@@ -49,6 +47,8 @@ final class ClientSession: ClientConnectionDelegate {
     private var isDraining = false
     /// The client has sent its last frame and waits for what is still open.
     private var isFinishing = false
+    /// Frames with an id whose answer has not been sent.
+    private var unanswered = 0
     private var saidGoodbye = false
 
     static let heldFramesMax = 1_000
@@ -140,6 +140,7 @@ final class ClientSession: ClientConnectionDelegate {
     private func receive(_ frame: RelayClientFrame) {
         switch state {
         case .awaitingHello:
+            countUnanswered(frame)
             guard case .hello(let hello) = frame.frame else {
                 return goodbye(.unauthenticated, "hello comes first")
             }
@@ -148,9 +149,14 @@ final class ClientSession: ClientConnectionDelegate {
             guard held.count < Self.heldFramesMax else { return goodbye(.rateLimitAbused, "too many frames before the welcome") }
             held.append(frame)
         case .active(let grants):
+            countUnanswered(frame)
             handle(frame, grants)
         case .ended: break
         }
+    }
+
+    private func countUnanswered(_ frame: RelayClientFrame) {
+        if frame.id != 0 { unanswered += 1 }
     }
 
     private func verify(_ hello: RelayHello, id: UInt32) {
@@ -192,11 +198,15 @@ final class ClientSession: ClientConnectionDelegate {
         clock.started(heartbeat: opening.heartbeat, now: Clock.now())
         connection.limitMessages(to: Self.framesPerMessage * cell.context.limits.maxFrameBytes)
         cell.figures.hellos += 1
+        // Even if the client has said its last: what it said before is done first.
+        let wasFinishing = isFinishing
+        isFinishing = false
         reply(id, .welcome(welcome(opening)))
         present(in: NameRules.inbox(of: grants.user))
         let frames = held
         held = []
         for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
+        isFinishing = wasFinishing
         closeWhenSettled()
     }
 
@@ -226,6 +236,8 @@ final class ClientSession: ClientConnectionDelegate {
         frame.id = id
         frame.frame = answer
         send(frame)
+        unanswered -= 1
+        closeWhenSettled()
     }
 
     /// Without an id an error has nobody to go to; it is counted all the same.
@@ -283,19 +295,9 @@ final class ClientSession: ClientConnectionDelegate {
 
     func closeWhenSettled() {
         guard isDraining || isFinishing, publishesInFlight == 0, case .active = state else { return }
-        if isFinishing, asksInFlight == 0 { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
-        if isDraining { connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping") }
-    }
-
-    /// An answer that comes later, once. A client that has sent its last frame is let go when it has them all.
-    func later<Answer>(_ answered: @escaping (ClientSession, Answer) -> Void) -> (Answer) -> Void {
-        asksInFlight += 1
-        return { [weak self] answer in
-            guard let self, !isEnded else { return }
-            asksInFlight -= 1
-            answered(self, answer)
-            closeWhenSettled()
-        }
+        if isFinishing, unanswered > 0 { return }
+        if isFinishing { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
+        connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping")
     }
 
     func checkClock(now: Instant) {

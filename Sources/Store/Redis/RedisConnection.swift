@@ -2,11 +2,20 @@ import Logging
 import MeshCore
 import NIOCore
 import NIOPosix
+import TLS
 
 /// Where a Redis listens.
 public enum RedisAddress: Hashable, Sendable, CustomStringConvertible {
     case host(String, port: Int)
     case unixSocket(path: String)
+
+    /// Nil for a socket of this machine.
+    var host: String? {
+        switch self {
+        case .host(let host, _): host
+        case .unixSocket: nil
+        }
+    }
 
     public var description: String {
         switch self {
@@ -25,6 +34,7 @@ final class RedisConnection {
     private(set) var state = StoreState.down("not connected yet")
     private(set) var figures = StoreFigures()
     private let address: RedisAddress
+    private let encryption: TLSCredentials?
     private let limits: StoreLimits
     private let logger: Logger
     private let onStateChange: (StoreState) -> Void
@@ -38,10 +48,11 @@ final class RedisConnection {
     private var connections: UInt64 = 0
 
     init(
-        address: RedisAddress, on loop: any EventLoop, limits: StoreLimits, logger: Logger,
+        address: RedisAddress, on loop: any EventLoop, encryption: TLSCredentials?, limits: StoreLimits, logger: Logger,
         onStateChange: @escaping (StoreState) -> Void
     ) {
         self.address = address
+        self.encryption = encryption
         self.loop = loop
         self.limits = limits
         self.logger = logger
@@ -172,6 +183,7 @@ extension RedisConnection {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handler = RedisChannelHandler(connection: bound.value, generation: generation)
+                    if let encryption = bound.value.makeEncryption() { try channel.pipeline.syncOperations.addHandler(encryption) }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
@@ -186,6 +198,11 @@ extension RedisConnection {
             case .failure(let error): self.lost(generation: generation, reason: "cannot connect: \(error)")
             }
         }
+    }
+
+    /// With the newest certificates.
+    private func makeEncryption() -> TLSHandler? {
+        encryption.map { TLSHandler(TLSSession($0.context, serverName: address.host), handshakeTimeout: limits.deadline) }
     }
 
     private func connected(_ channel: any Channel, _ generation: UInt64) {

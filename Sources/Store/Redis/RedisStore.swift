@@ -1,6 +1,7 @@
 import Logging
 import MeshCore
 import NIOCore
+import TLS
 
 /// A region's store in Redis, over one pipelined connection that belongs to one event loop.
 ///
@@ -12,12 +13,15 @@ public final class RedisStore: RegionStore {
 
     /// Made, started and called on `loop`.
     ///
-    /// - Parameter onStateChange: called on `loop` when `state` went up or down, except by `close`.
+    /// - Parameters:
+    ///   - encryption: for a server that speaks TLS; its certificate must be for the host of the address.
+    ///   - onStateChange: called on `loop` when `state` went up or down, except by `close`.
     public init(
-        address: RedisAddress, on loop: any EventLoop, limits: StoreLimits = .init(), logger: Logger,
+        address: RedisAddress, on loop: any EventLoop, encryption: TLSCredentials? = nil, limits: StoreLimits = .init(), logger: Logger,
         clock: @escaping @Sendable () -> WallMilliseconds = WallClock.now, onStateChange: @escaping (StoreState) -> Void
     ) {
-        connection = RedisConnection(address: address, on: loop, limits: limits, logger: logger, onStateChange: onStateChange)
+        connection = RedisConnection(
+            address: address, on: loop, encryption: encryption, limits: limits, logger: logger, onStateChange: onStateChange)
         self.clock = clock
     }
 

@@ -11,7 +11,6 @@ final class ClientAcceptor {
     let settings: ClientListenerSettings
     private let addresses: AddressLimit
     private let logger: Logger
-    private var keys: [ObjectIdentifier: AddressLimit.Key] = [:]
 
     init(front: any ClientFront, settings: ClientListenerSettings, addresses: AddressLimit, logger: Logger) {
         self.front = front
@@ -32,13 +31,11 @@ final class ClientAcceptor {
             front.countDrop(.addressLimit)
             return channel.close(promise: nil)
         }
-        let socket = ClientSocket(channel: channel, acceptor: self)
-        if let key { keys[ObjectIdentifier(socket)] = key }
-        try channel.pipeline.syncOperations.addHandler(socket)
+        try channel.pipeline.syncOperations.addHandler(ClientSocket(channel: channel, acceptor: self, address: key))
     }
 
     func closed(_ socket: ClientSocket) {
-        if let key = keys.removeValue(forKey: ObjectIdentifier(socket)) { addresses.leave(key) }
+        if let key = socket.address { addresses.leave(key) }
     }
 
     func secured(_ handshake: TLSHandshake) { front.secured(handshake) }

@@ -51,6 +51,8 @@ final class ClientSocket: ChannelDuplexHandler {
     let tools: ConnectionTools
     /// Of the peer, for the log.
     let peer: String
+    /// What the connection counts for; nil if it has no address.
+    let address: AddressLimit.Key?
     /// Set once the connection has left HTTP/1.1 behind.
     var receiver: (any ClientSocketReceiver)?
     /// While HTTP/1.1's handlers still hold bytes that they have read.
@@ -67,7 +69,8 @@ final class ClientSocket: ChannelDuplexHandler {
     private var tls: TLSSession?
     private var timer: Scheduled<Void>?
 
-    init(channel: any Channel, acceptor: ClientAcceptor) {
+    init(channel: any Channel, acceptor: ClientAcceptor, address: AddressLimit.Key?) {
+        self.address = address
         eventLoop = channel.eventLoop
         tools = acceptor.front.tools
         peer = channel.remoteAddress?.description ?? "unknown"

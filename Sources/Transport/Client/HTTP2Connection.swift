@@ -20,6 +20,7 @@ final class HTTP2Connection: ClientSocketReceiver {
     private var idleSince: Instant?
     /// The last moment at which the peer's kernel took something, or nothing waited for it.
     private var progressAt: Instant
+    private let startedAt: Instant
     private var isEnded = false
 
     /// Bytes that are collected for one write.
@@ -35,6 +36,7 @@ final class HTTP2Connection: ClientSocketReceiver {
         self.settings = settings
         let now = Self.now()
         session = HTTP2Session(role: .server, limits: settings.http2, now: now)
+        startedAt = now
         progressAt = now
         idleSince = now
     }
@@ -278,8 +280,13 @@ final class HTTP2Connection: ClientSocketReceiver {
         if now - progressAt >= settings.writeTimeout {
             front.countDrop(.slowConsumer)
             socket.closeNow()
-        } else if let idleSince, now - idleSince >= settings.idleTimeout, !isDraining {
-            drain()
+        } else if !session.hasAgreedSettings, now - startedAt >= settings.handshakeTimeout {
+            front.countDrop(.handshakeTimeout)
+            socket.finish()
+        } else if let idleSince, now - idleSince >= settings.idleTimeout {
+            // A request whose end never comes does not hold a connection that is otherwise unused.
+            if isDraining { socket.finish() } else { drain() }
+            self.idleSince = now
         }
         return true
     }

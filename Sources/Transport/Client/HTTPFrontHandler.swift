@@ -15,6 +15,7 @@ final class HTTPFrontHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var head: HTTPRequestHead?
     private var bodyBytes = 0
     private var timer: Scheduled<Void>?
+    private var hasAnswered = false
 
     init(front: any ClientFront, idleTimeout: TimeSpan) {
         self.front = front
@@ -31,7 +32,8 @@ final class HTTPFrontHandler: ChannelInboundHandler, RemovableChannelHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(in: idleTimeout) {
             let (handler, context) = bound.value
-            handler.front.countDrop(.handshakeTimeout)
+            // A connection that idles after its request was served well.
+            if !handler.hasAnswered { handler.front.countDrop(.handshakeTimeout) }
             context.close(promise: nil)
         }
     }
@@ -50,6 +52,7 @@ final class HTTPFrontHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .end:
             guard let head else { return }
             self.head = nil
+            hasAnswered = true
             armTimer(context)
             answer(head, context)
         }

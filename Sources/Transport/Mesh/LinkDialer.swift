@@ -60,15 +60,16 @@ final class LinkDialer {
 
     private func dial(_ node: NodeID) {
         guard let address = targets[node]?.address else { return }
-        let handler = owner.makeHandler(role: .dialer(of: node))
-        targets[node]?.attempt = .underWay(handler.number)
-        let bound = NIOLoopBound(handler, eventLoop: owner.loop)
+        let handlers = owner.makeHandlers(role: .dialer(of: node))
+        let number = handlers.link.number
+        targets[node]?.attempt = .underWay(number)
+        let bound = NIOLoopBound(handlers, eventLoop: owner.loop)
         ClientBootstrap(group: owner.loop)
             .connectTimeout(.nanoseconds(owner.settings.handshakeTimeout.nanoseconds))
             .channelInitializer { channel in LinkSocket.prepare(channel, bound) }
             .connect(host: address.host, port: address.port)
             .assumeIsolated()
-            .whenFailure { [weak self] error in self?.dialFailed(handler.number, node, address, error) }
+            .whenFailure { [weak self] error in self?.dialFailed(number, node, address, error) }
     }
 
     private func dialFailed(_ number: LinkNumber, _ node: NodeID, _ address: LinkAddress, _ error: any Error) {
@@ -85,14 +86,15 @@ enum LinkSocket {
     private static let notSentLowWaterMark = NIOBSDSocket.Option(rawValue: 25)
     private static let notSentBytesMax: ChannelOptions.Types.SocketOption.Value = 128 << 10
 
-    static func prepare(_ channel: any Channel, _ handler: NIOLoopBound<MeshLinkHandler>) -> EventLoopFuture<Void> {
+    static func prepare(_ channel: any Channel, _ handlers: NIOLoopBound<LinkHandlers>) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
             let options = channel.syncOptions
             try options?.setOption(.socketOption(.tcp_nodelay), value: 1)
             #if os(Linux)
                 try options?.setOption(ChannelOptions.Types.SocketOption(level: .tcp, name: notSentLowWaterMark), value: notSentBytesMax)
             #endif
-            try channel.pipeline.syncOperations.addHandler(handler.value)
+            if let encryption = handlers.value.encryption { try channel.pipeline.syncOperations.addHandler(encryption) }
+            try channel.pipeline.syncOperations.addHandler(handlers.value.link)
         }
     }
 }

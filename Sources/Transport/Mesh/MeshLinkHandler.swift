@@ -1,6 +1,7 @@
 import Membership
 import MeshCore
 import NIOCore
+import TLS
 
 /// Drives one connection of the mesh: feeds what comes in to the decisions in `Membership` and to `MeshLinks`, and sends
 /// what they answer.
@@ -25,7 +26,7 @@ final class MeshLinkHandler: ChannelInboundHandler {
     let number: LinkNumber
     let role: LinkRole
     private let owner: MeshLinks
-    private let handshake: LinkHandshake
+    private var handshake: LinkHandshake
     private let outbox: LinkOutbox
     private var state = State.handshaking
     private var context: ChannelHandlerContext?
@@ -69,11 +70,28 @@ final class MeshLinkHandler: ChannelInboundHandler {
     // MARK: The channel
 
     func channelActive(context: ChannelHandlerContext) {
+        open(context)
+        guard !isEnded else { return }
+        if let refusal = handshake.refusalBeforeHello { return end(.refused(refusal), gently: true) }
+        if let opening = handshake.opening { say(.hello(opening)) }
+    }
+
+    /// An encrypted connection counts from its first moment: whoever never finishes the handshake holds a place all the while.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is TLSHandshakeBegan: open(context)
+        case let completed as TLSHandshakeCompleted: handshake.certifiedNames = completed.handshake.peerNames.uris
+        default: context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    /// Once, with the connection.
+    private func open(_ context: ChannelHandlerContext) {
+        guard self.context == nil else { return }
         self.context = context
         if let refused = owner.connectionOpened(self) { return end(refused, gently: false) }
         let timeout = settings.handshakeTimeout
         startTimer(in: timeout) { $0.end(.handshakeTimeout(timeout), gently: true) }
-        if let opening = handshake.opening { say(.hello(opening)) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -106,8 +124,13 @@ final class MeshLinkHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(.failed("\(error)"), gently: false)
+        end(Self.reason(of: error), gently: false)
         context.close(promise: nil)
+    }
+
+    private static func reason(of error: any Error) -> LinkEnd {
+        guard let fault = error as? TLSFault else { return .failed("\(error)") }
+        return .encryptionFailed(label: fault.label, text: fault.text)
     }
 
     // MARK: Frames

@@ -11,6 +11,8 @@ public final class MeshLinks {
     public let listen: LinkAddress
     public let loop: any EventLoop
     public let settings: LinkSettings
+    /// Nil for links in the clear.
+    let encryption: LinkEncryption?
     public weak var delegate: (any MeshLinksDelegate)?
 
     /// The links that are up.
@@ -31,13 +33,14 @@ public final class MeshLinks {
     private lazy var dialer = LinkDialer(owner: self)
 
     public init(
-        identity: LinkIdentity, listen: LinkAddress, loop: any EventLoop, settings: LinkSettings, logger: Logger,
-        delegate: (any MeshLinksDelegate)?
+        identity: LinkIdentity, listen: LinkAddress, loop: any EventLoop, settings: LinkSettings, encryption: LinkEncryption? = nil,
+        logger: Logger, delegate: (any MeshLinksDelegate)?
     ) {
         self.identity = identity
         self.listen = listen
         self.loop = loop
         self.settings = settings
+        self.encryption = encryption
         self.logger = logger
         self.delegate = delegate
     }
@@ -53,7 +56,7 @@ public final class MeshLinks {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 let links = bound.value
-                return LinkSocket.prepare(channel, NIOLoopBound(links.makeHandler(role: .acceptor), eventLoop: links.loop))
+                return LinkSocket.prepare(channel, NIOLoopBound(links.makeHandlers(role: .acceptor), eventLoop: links.loop))
             }
             .bind(host: listen.host, port: listen.port)
             .assumeIsolated()
@@ -92,9 +95,10 @@ public final class MeshLinks {
 
     func now() -> Instant { Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds) }
 
-    func makeHandler(role: LinkRole) -> MeshLinkHandler {
+    func makeHandlers(role: LinkRole) -> LinkHandlers {
         lastNumber += 1
-        return MeshLinkHandler(number: lastNumber, role: role, owner: self)
+        let link = MeshLinkHandler(number: lastNumber, role: role, owner: self)
+        return LinkHandlers(encryption: encryption?.makeHandler(role: role, timeout: settings.handshakeTimeout), link: link)
     }
 
     /// Why the connection must be closed again at once, or nil.

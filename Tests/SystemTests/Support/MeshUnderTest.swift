@@ -51,6 +51,7 @@ struct MeshUnderTest: Sendable {
         options.nodes = settings.nodes
         options.logging.level = "info"
         options.regionYAML = settings.yaml
+        options.tls = settings.tls
         let crashes = Crashes()
         let local = try await LocalMesh.start(options, binary: Program.heliograph, onEvent: crashes.note)
         return MeshUnderTest(local: local, folder: folder, secret: try TokenSecret(file: local.tokenSecretFile), crashes: crashes)
@@ -114,6 +115,8 @@ struct MeshSettings: Sendable {
     var nodes = 1
     /// `limits:` and `timings:` of every region.
     var yaml = ""
+    /// Everything is encrypted.
+    var tls = false
 }
 
 /// Runs a suite, or a test, inside a mesh that is started for it and stopped after it.
@@ -126,7 +129,9 @@ struct MeshTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == MeshTrait {
-    static func mesh(nodes: Int = 1, yaml: String = "") -> MeshTrait { MeshTrait(settings: MeshSettings(nodes: nodes, yaml: yaml)) }
+    static func mesh(nodes: Int = 1, yaml: String = "", tls: Bool = false) -> MeshTrait {
+        MeshTrait(settings: MeshSettings(nodes: nodes, yaml: yaml, tls: tls))
+    }
 }
 
 /// Hands out the machine to one mesh after the other.
