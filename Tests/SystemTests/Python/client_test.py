@@ -5,13 +5,20 @@ Run by CommandTests.swift, which tells of the mesh in the environment. Exits wit
 
 import asyncio
 import json
-import os
 
 import websockets
+from relay_under_test import DEADLINE, check, check_equal, is_encrypted, setting, trust
 
-EU, US = (os.environ[name].replace("http://", "ws://") + "/v1/ws" for name in ("HELIOGRAPH_EU", "HELIOGRAPH_US"))
-ALICE, BOB, ROOM = (os.environ[name] for name in ("HELIOGRAPH_ALICE", "HELIOGRAPH_BOB", "HELIOGRAPH_ROOM"))
-DEADLINE = 10
+EU, US = (setting(name).replace("http", "ws", 1) + "/v1/ws" for name in ("EU", "US"))
+ALICE, BOB, ROOM = (setting(name) for name in ("ALICE", "BOB", "ROOM"))
+# "deflate", or "none".
+COMPRESSION = setting("COMPRESSION")
+
+
+def connect(url, subprotocols):
+    compression = COMPRESSION if COMPRESSION != "none" else None
+    context = trust("http/1.1") if is_encrypted() else None
+    return websockets.connect(url, subprotocols=subprotocols, compression=compression, ssl=context)
 
 
 class Client:
@@ -24,7 +31,9 @@ class Client:
 
     @classmethod
     async def connect(cls, url, token=None, subprotocols=("heliograph.v1.json",), **hello):
-        client = cls(await websockets.connect(url, subprotocols=list(subprotocols) or None))
+        client = cls(await connect(url, list(subprotocols) or None))
+        agreed = [extension.name for extension in client.socket.protocol.extensions]
+        check_equal(agreed, ["permessage-deflate"] if COMPRESSION == "deflate" else [], "extensions")
         if token is None:
             return client, None
         return client, await client.ask(hello={"token": token, **hello})
@@ -59,15 +68,6 @@ class Client:
                 self.frames += [json.loads(line) for line in payload.split("\n") if line]
         except websockets.ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else None
-
-
-def check(holds, what):
-    if not holds:
-        raise AssertionError(what)
-
-
-def check_equal(found, expected, what):
-    check(found == expected, f"{what}: {found!r} is not {expected!r}")
 
 
 def check_keys(body, keys, what):
@@ -178,7 +178,7 @@ async def close_codes():
     check(await client.close_code() in (1009, 4503), "too large")
 
     try:
-        await websockets.connect(EU, subprotocols=["chat"])
+        await connect(EU, ["chat"])
         raise AssertionError("an unknown subprotocol was accepted")
     except websockets.InvalidStatus as refusal:
         check_equal(refusal.response.status_code, 400, "an unknown subprotocol")

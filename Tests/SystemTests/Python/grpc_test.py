@@ -7,7 +7,7 @@ import asyncio
 
 import grpc
 from grpc_client import Session, relay, service
-from relay_under_test import DEADLINE, address, check, check_equal, door_sessions, setting
+from relay_under_test import DEADLINE, address, authority, check, check_equal, door_sessions, is_encrypted, setting
 
 ROOM = setting("ROOM")
 CALLS = 100
@@ -15,7 +15,11 @@ CALLS = 100
 
 def channel(name="EU", **options):
     host, port = address(name)
-    return grpc.aio.insecure_channel(f"{host}:{port}", **options)
+    if not is_encrypted():
+        return grpc.aio.insecure_channel(f"{host}:{port}", **options)
+    with open(authority(), "rb") as file:
+        credentials = grpc.ssl_channel_credentials(file.read())
+    return grpc.aio.secure_channel(f"{host}:{port}", credentials, **options)
 
 
 async def talk():

@@ -8,14 +8,19 @@ import subprocess
 
 import httpx
 from http2_client import Connection, LineSession
-from relay_under_test import DEADLINE, check, check_equal, door_sessions, setting
+from relay_under_test import DEADLINE, authority, check, check_equal, door_sessions, is_encrypted, setting, trust
 
 ROOM = setting("ROOM")
 STREAMS = 64
 
 
+def http_client():
+    verify = trust() if is_encrypted() else True
+    return httpx.Client(http1=False, http2=True, base_url=setting("EU"), timeout=DEADLINE, verify=verify)
+
+
 def questions():
-    with httpx.Client(http1=False, http2=True, base_url=setting("EU"), timeout=DEADLINE) as client:
+    with http_client() as client:
         ping = client.get("/v1/ping")
         check_equal((ping.http_version, ping.status_code, ping.content), ("HTTP/2", 204, b""), "ping")
         check_equal((ping.headers["heliograph-region"], ping.headers["access-control-allow-origin"]), ("eu-west", "*"), "ping")
@@ -49,14 +54,15 @@ def check_piped(text, what):
 
 
 def piped():
-    with httpx.Client(http1=False, http2=True, base_url=setting("EU"), timeout=DEADLINE) as client:
+    with http_client() as client:
         body = conversation_of("ALICE", ROOM + "-httpx")
         answer = client.post("/v1/stream", content=body, headers={"content-type": "application/x-ndjson"})
         check_equal((answer.status_code, answer.headers["content-type"]), (200, "application/x-ndjson"), "the stream's answer")
         check_piped(answer.text, "httpx")
         without_feed = client.post("/v1/stream", content=body.rstrip("\n"), headers={"content-type": "application/x-ndjson"})
         check_piped(without_feed.text, "a last line without its line feed")
-    command = ["curl", "--silent", "--show-error", "--fail", "--http2-prior-knowledge", "--max-time", str(DEADLINE)]
+    version = ["--http2", "--cacert", authority()] if is_encrypted() else ["--http2-prior-knowledge"]
+    command = ["curl", "--silent", "--show-error", "--fail", *version, "--max-time", str(DEADLINE)]
     command += ["--header", "content-type: application/x-ndjson", "--data-binary", "@-", setting("EU") + "/v1/stream"]
     curl = subprocess.run(command, input=conversation_of("BOB", ROOM + "-curl"), capture_output=True, text=True, timeout=2 * DEADLINE)
     check_equal(curl.returncode, 0, f"curl: {curl.stderr}")

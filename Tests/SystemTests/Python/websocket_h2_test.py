@@ -59,6 +59,7 @@ class WebSocket:
                     self.pongs.append(bytes(event.payload))
 
     def find(self, matches):
+        """Takes the first message that matches out of what has come or comes."""
         found = []
 
         def look():
@@ -84,6 +85,7 @@ class WebSocket:
         """The close code, when the server has ended the stream."""
         check_equal(self.stream.end(), None, "the stream ends without a reset")
         self.take()
+        self.stream.finish()
         return self.close_code
 
 
