@@ -60,7 +60,7 @@ def talk(page):
     check_equal(seen["protocol"], "heliograph.v1.json", "the subprotocol")
     check("permessage-deflate" in seen["extensions"], "compression")
     message = [frame["message"] for frame in seen["frames"] if "message" in frame][0]
-    check_equal((message["text"], message["from"]), ("grüße 😀", "py-alice"), "message")
+    check_equal((message["text"], message["from"]), ("grüße 😀", setting("ALICE_USER")), "message")
     check_equal(door_sessions("websocket_h2"), before + 1, "the session came over HTTP/2")
     check_equal(page.execute_async_script(CLOSE), [1000, True], "a clean close")
 

@@ -80,7 +80,7 @@ async def talk():
     body = welcome["welcome"]
     # An absent list is empty.
     check(set(body) - {"resumed"} == {"session", "user", "device", "region", "node", "home", "heartbeatSeconds", "maxFrameBytes"}, f"{body}")
-    check_equal((body["user"], body["region"], body["device"]), ("py-alice", "eu-west", "laptop"), "welcome")
+    check_equal((body["user"], body["region"], body["device"]), (setting("ALICE_USER"), "eu-west", "laptop"), "welcome")
     check_equal((body["heartbeatSeconds"], body["maxFrameBytes"]), (25, 65536), "welcome")
     check_keys(body["home"], ["region", "shard"], "home")
     bob, _ = await Client.connect(US, BOB, subprotocols=())
@@ -91,7 +91,7 @@ async def talk():
     check(isinstance(first["head"]["epoch"], int) and first["head"]["seq"] == 0, "64-bit integers are numbers")
     await alice.ask(subscribe={"room": ROOM})
     joined = await bob.push("roomPresence", lambda body: body.get("joined"))
-    member = {"user": "py-alice", "status": "ONLINE", "note": "", "devices": 1}
+    member = {"user": setting("ALICE_USER"), "status": "ONLINE", "note": "", "devices": 1}
     check_equal(joined["joined"], [member], "joined")
     check_equal(joined["count"], 2, "count")
 
@@ -100,7 +100,7 @@ async def talk():
     await refuse(alice)
     await alice.socket.close()
     left = await bob.push("roomPresence", lambda body: body.get("left"))
-    check_equal((left["left"], left["count"]), (["py-alice"], 1), "left")
+    check_equal((left["left"], left["count"]), ([setting("ALICE_USER")], 1), "left")
     await bob.send(goodbye={})
     check_equal(await bob.close_code(), 1000, "goodbye")
 
@@ -129,18 +129,18 @@ async def publish(alice, bob):
 
 async def see(alice, bob):
     await alice.send(typing={"room": ROOM, "active": True})
-    check_equal(await bob.push("typing"), {"room": ROOM, "user": "py-alice", "active": True}, "typing")
+    check_equal(await bob.push("typing"), {"room": ROOM, "user": setting("ALICE_USER"), "active": True}, "typing")
     await alice.send(typing={"room": ROOM, "active": False})
-    check_equal(await bob.push("typing"), {"room": ROOM, "user": "py-alice", "active": False}, "typing stopped")
+    check_equal(await bob.push("typing"), {"room": ROOM, "user": setting("ALICE_USER"), "active": False}, "typing stopped")
     check_equal((await alice.ask(presence={"status": "AWAY", "note": "lunch"}))["done"], {}, "done")
     updated = await bob.push("roomPresence", lambda body: body.get("updated"))
-    check_equal(updated["updated"], [{"user": "py-alice", "status": "AWAY", "note": "lunch", "devices": 1}], "updated")
-    watching = (await bob.ask(watch={"users": ["py-alice", "py-nobody"]}))["watching"]["users"]
-    check_equal([(u["user"], u["status"], u["devices"]) for u in watching], [("py-alice", "AWAY", 1), ("py-nobody", "OFFLINE", 0)], "watching")
+    check_equal(updated["updated"], [{"user": setting("ALICE_USER"), "status": "AWAY", "note": "lunch", "devices": 1}], "updated")
+    watching = (await bob.ask(watch={"users": [setting("ALICE_USER"), "py-nobody"]}))["watching"]["users"]
+    check_equal([(u["user"], u["status"], u["devices"]) for u in watching], [(setting("ALICE_USER"), "AWAY", 1), ("py-nobody", "OFFLINE", 0)], "watching")
     members = (await bob.ask(members={"room": ROOM, "limit": 1}))["members"]
-    check_equal(([m["user"] for m in members["members"]], members["count"]), (["py-alice"], 2), "members")
+    check_equal(([m["user"] for m in members["members"]], members["count"]), ([setting("ALICE_USER")], 2), "members")
     rest = (await bob.ask(members={"room": ROOM, "after": members["next"]}))["members"]
-    check_equal(([m["user"] for m in rest["members"]], rest.get("next", "")), (["py-bob"], ""), "the next page")
+    check_equal(([m["user"] for m in rest["members"]], rest.get("next", "")), ([setting("BOB_USER")], ""), "the next page")
 
 
 async def refuse(alice):

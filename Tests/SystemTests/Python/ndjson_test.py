@@ -73,12 +73,12 @@ def talk():
     """Two users on two streams of one connection; each stream is a session."""
     connection = Connection()
     alice, welcome = LineSession.begin(connection, setting("ALICE"))
-    check_equal((welcome["user"], welcome["region"]), ("py-alice", "eu-west"), "welcome")
+    check_equal((welcome["user"], welcome["region"]), (setting("ALICE_USER"), "eu-west"), "welcome")
     bob, _ = LineSession.begin(connection, setting("BOB"))
     check(door_sessions("ndjson") >= 2, "the relay counts the sessions at this door")
     bob.ask(subscribe={"room": ROOM, "presence": True, "typing": True})
     alice.ask(subscribe={"room": ROOM})
-    check_equal([member["user"] for member in bob.push("roomPresence", lambda body: body.get("joined"))["joined"]], ["py-alice"], "joined")
+    check_equal([member["user"] for member in bob.push("roomPresence", lambda body: body.get("joined"))["joined"]], [setting("ALICE_USER")], "joined")
     published = alice.ask(publish={"room": ROOM, "key": "k1", "text": "grüße\n😀"})["published"]
     for session in (alice, bob):
         message = session.push("message")
@@ -93,7 +93,7 @@ def talk():
         alice.find(lambda frame: frame.get("id") == number)
     alice.stream.finish()
     check_equal(alice.rest(), [], "END_STREAM is a clean end, and the server ends its half")
-    check_equal(bob.push("roomPresence", lambda body: body.get("left"))["left"], ["py-alice"], "left")
+    check_equal(bob.push("roomPresence", lambda body: body.get("left"))["left"], [setting("ALICE_USER")], "left")
     bob.send(goodbye={})
     check_equal(bob.rest(), [], "goodbye")
     connection.close()

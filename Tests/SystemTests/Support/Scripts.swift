@@ -30,9 +30,11 @@ extension MeshUnderTest {
     private var settings: [String: String] {
         get async throws {
             let (here, there) = try await (node("eu-west"), node("us-east"))
+            let (alice, bob) = (Self.unique("py-alice"), Self.unique("py-bob"))
             return try await [
                 "HELIOGRAPH_EU": here.clientURL, "HELIOGRAPH_US": there.clientURL, "HELIOGRAPH_EU_OPERATIONS": here.operationsURL,
-                "HELIOGRAPH_CA": local.trustFile ?? "", "HELIOGRAPH_ALICE": token("py-alice"), "HELIOGRAPH_BOB": token("py-bob"),
+                "HELIOGRAPH_CA": local.trustFile ?? "", "HELIOGRAPH_ALICE": token(alice), "HELIOGRAPH_BOB": token(bob),
+                "HELIOGRAPH_ALICE_USER": alice, "HELIOGRAPH_BOB_USER": bob,
                 "HELIOGRAPH_ROOM": Self.unique("ap-south/python"), "HELIOGRAPH_COMPRESSION": "deflate", "PYTHONDONTWRITEBYTECODE": "1",
             ]
         }
