@@ -155,7 +155,8 @@ public final class ClientConnection {
 
     private func refuseCompression() {
         delegate?.connectionViolated(.unexpectedType)
-        end(stream: .unimplemented, "no compression was agreed on")
+        // gRPC's "Compression": the flag without a `grpc-encoding` is an ill-constructed message.
+        end(stream: .internal, "a message says that it is compressed, and no grpc-encoding was named")
     }
 
     private func handle(_ event: WebSocketParser.Event) {
@@ -331,7 +332,8 @@ public final class ClientConnection {
         outbox.appendControl { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
         flush()
         isClosing = true
-        if peerClosed || !awaitsPeer, waitingBytes == 0 { return finishTransport() }
+        // A stream ends behind what waits for it.
+        if peerClosed || !awaitsPeer, stream != nil || waitingBytes == 0 { finishTransport() }
         closeSoon()
     }
 
