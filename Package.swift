@@ -100,7 +100,8 @@ let package = Package(
         .executableTarget(
             name: "heliograph",
             dependencies: [
-                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store", "TLS",
+                "MeshCore", "MeshConfiguration", "LocalMesh", "Relay", "Operations", "HeliographClient", "Benchmarks", "Wire", "Store",
+                "TLS",
                 arguments, jwt, logging, lifecycle, nioCore, nioPosix,
             ],
             swiftSettings: settings),
@@ -126,10 +127,14 @@ let package = Package(
         tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
-            ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
+            [
+                "HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1,
+                nioPosix, protobuf,
+            ],
             exclude: ["Python"]),
 
         // What ops/conformance lets a test suite for WebSocket servers talk to.
-        testProgram("ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
+        testProgram(
+            "ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
     ]
 )

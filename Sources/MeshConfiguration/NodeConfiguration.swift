@@ -17,7 +17,8 @@ public struct NodeConfiguration: Sendable {
     public var timings: RelayTimings
     public init(
         mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration,
-        tls: TLSConfiguration = .init(), compression: Bool = true, cells: Int, logging: LoggingConfiguration = .init(), limits: RelayLimits = .init(),
+        tls: TLSConfiguration = .init(), compression: Bool = true, cells: Int, logging: LoggingConfiguration = .init(),
+        limits: RelayLimits = .init(),
         timings: RelayTimings = .init()
     ) {
         self.mesh = mesh

@@ -147,7 +147,7 @@ struct MeshHandshakeTests {
     @Test("half a hello, or none, is waited for no longer than the time-out")
     func halfHello() async throws {
         var settings = LinkSettings.quick
-        settings.handshakeTimeout = .milliseconds(500)
+        settings.handshakeTimeout = .seconds(2)
         settings.lingerMost = .milliseconds(50)
         let (b, port) = try await acceptor(settings: settings)
         var whole = ByteBuffer()

@@ -12,7 +12,8 @@ final class AddressLimit: Sendable {
 
         /// Nil for what has no address, such as a Unix socket.
         init?(_ address: SocketAddress?) {
-            guard let address, case let bytes = address.withSockAddr({ address, count in Array(UnsafeRawBufferPointer(start: address, count: count)) })
+            guard let address,
+                case let bytes = address.withSockAddr({ address, count in Array(UnsafeRawBufferPointer(start: address, count: count)) })
             else { return nil }
             switch address.protocol {
             case .inet: bits = bytes[4..<8].withUnsafeBytes { UInt64($0.loadUnaligned(as: UInt32.self)) }

@@ -43,7 +43,8 @@ public struct ClientListener: Sendable {
         let acceptors = fronts.map { front in
             front.eventLoop.submit {
                 NIOLoopBound(
-                    ClientAcceptor(front: front.value, settings: settings, addresses: addresses, logger: logger), eventLoop: front.eventLoop)
+                    ClientAcceptor(front: front.value, settings: settings, addresses: addresses, logger: logger), eventLoop: front.eventLoop
+                )
             }
         }
         return EventLoopFuture.whenAllSucceed(acceptors, on: group.next()).flatMap { acceptors in

@@ -90,7 +90,8 @@ final class WebSocketDoor: HTTPServerProtocolUpgrader {
     private static func encoding(for head: HTTPRequestHead) -> FrameEncoding? { WebSocketOffer.encoding(among: offered(head)) }
 
     private static func key(of head: HTTPRequestHead) -> String? {
-        guard head.method == .GET, RequestTarget(head.uri).path == ClientDoor.webSocketPath, head.version.major == 1, head.version.minor >= 1,
+        guard head.method == .GET, RequestTarget(head.uri).path == ClientDoor.webSocketPath, head.version.major == 1,
+            head.version.minor >= 1,
             head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }),
             head.headers.first(name: "sec-websocket-version") == "13",
             let key = head.headers.first(name: "sec-websocket-key"), WebSocketHandshake.isValidKey(key)

@@ -60,7 +60,8 @@ final class TestClient: Sendable {
         let client = try await dial(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
         var request = ByteBuffer()
         WebSocketHandshake.appendRequest(
-            host: "localhost", path: "/v1/ws", key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocols: encoding.subprotocol.map { [$0] } ?? [], to: &request)
+            host: "localhost", path: "/v1/ws", key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocols: encoding.subprotocol.map { [$0] } ?? [],
+            to: &request)
         client.sendBytes(request)
         await client.recorder.wait(within: .seconds(5)) { $0.isUpgraded || $0.isClosed }
         guard client.recorder.record.isUpgraded else { throw SystemTestError("no upgrade at \(place.clientURL)") }
