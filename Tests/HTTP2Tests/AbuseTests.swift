@@ -132,6 +132,27 @@ struct AbuseTests {
         #expect(peer.fault?.kind == .protocolError || peer.events.contains(.invalidFrame))
     }
 
+    @Test("frames of noise end the connection or are taken, and nothing else", arguments: 0..<60 as Range<UInt64>) func noise(
+        _ seed: UInt64
+    ) {
+        var random = SeededRandom(seed: seed)
+        func bytes(_ most: Int) -> [UInt8] {
+            (0..<Int.random(in: 0...most, using: &random)).map { _ in .random(in: 0...255, using: &random) }
+        }
+        let peer = RawPeer()
+        for _ in 0..<100 {
+            let kind = RawFrame.Kind(rawValue: .random(in: 0...9, using: &random)) ?? .data
+            let stream = UInt32.random(in: 0...9, using: &random)
+            let flags = UInt8.random(in: 0...255, using: &random)
+            let isRequest = Bool.random(using: &random)
+            peer.send([
+                isRequest ? .headers(stream | 1, HTTP2Pair.post) : RawFrame(kind: kind, flags: flags, stream: stream, payload: bytes(20))
+            ])
+            if Bool.random(using: &random) { peer.server.respond(stream: Int32(stream), [":status": "200"], body: TestBody("x")) }
+        }
+        #expect(peer.fault == nil || peer.server.isOver)
+    }
+
     @Test("what is no HTTP/2 at all") func garbage() {
         let server = HTTP2Session(role: .server, limits: HTTP2Limits(), now: .zero)
         #expect(throws: HTTP2Fault.self) { try server.receive(ByteBuffer(string: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r!"), now: .zero) }

@@ -77,7 +77,11 @@ final class HTTP2Connection: ClientSocketReceiver {
     private func handle(_ event: HTTP2Event) {
         switch event {
         case .headers(let id, let headers, let endsStream):
-            if let stream = streams[id] { if endsStream { stream.peerFinished() } } else { open(id, headers, endsStream) }
+            if let stream = streams[id] {
+                if endsStream { stream.peerFinished() }
+            } else if headers[":method"] != nil {
+                open(id, headers, endsStream)
+            }  // Else trailers of a request that has its answer.
         case .data(let id, let bytes):
             session.consumeConnection(bytes: bytes.readableBytes)
             if let stream = streams[id] { stream.received(bytes) } else { session.consume(stream: id, bytes: bytes.readableBytes) }
