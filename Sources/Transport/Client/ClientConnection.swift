@@ -327,8 +327,10 @@ public final class ClientConnection {
         outbox.appendControl { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
         flush()
         isClosing = true
-        if peerClosed, waitingBytes == 0 { return finishTransport() }
-        closeSoon()
+        // A stream ends behind what waits; a socket is closed once nothing does.
+        guard peerClosed, stream != nil || waitingBytes == 0 else { return closeSoon() }
+        finishTransport()
+        if stream != nil { closeSoon() }
     }
 
     /// Ends the answer of a stream.
