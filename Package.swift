@@ -33,6 +33,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
+/// A program that only tests run: no module and no product.
+func testProgram(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 let package = Package(
     name: "heliograph",
     platforms: [.macOS(.v15)],
@@ -88,8 +93,8 @@ let package = Package(
         module("Operations", ["MeshCore", "TLS", hummingbird, logging, nioCore]),
 
         // Clients.
-        module("HeliographClient", ["MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioPosix, nioHTTP1, logging]),
-        module("Benchmarks", ["MeshCore", "Wire", "CLinux", nioCore, nioPosix]),
+        module("HeliographClient", ["MeshCore", "TLS", "HTTP2", "Wire", nioCore, nioPosix, nioHTTP1, logging]),
+        module("Benchmarks", ["MeshCore", "TLS", "Wire", "CLinux", nioCore, nioPosix]),
 
         // The command line.
         .executableTarget(
@@ -109,18 +114,22 @@ let package = Package(
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
+        tests("HTTP2Tests", ["HTTP2", "MeshCore", nioCore]),
         tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
         tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", "TLS", logging]),
         tests("StoreTests", ["Store", "MeshCore", "TLS", nioCore, nioPosix, logging]),
-        tests("TransportTests", ["MeshCore", "Membership", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
+        tests("TransportTests", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
         tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
-        tests("BenchmarksTests", ["Benchmarks", "MeshCore", "Wire", nioCore, nioPosix]),
+        tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
             ["HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf],
             exclude: ["Python"]),
+
+        // What ops/conformance lets a test suite for WebSocket servers talk to.
+        testProgram("ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
     ]
 )

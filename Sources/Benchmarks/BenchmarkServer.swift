@@ -2,12 +2,26 @@ import Foundation
 
 /// What a server process of the benchmark runs.
 public protocol BenchmarkServer: Sendable {
-    /// Starts to listen on 127.0.0.1 and returns the port.
-    func start() async throws -> Int
+    /// Starts to listen on 127.0.0.1.
+    func start() async throws -> BenchmarkAddress
     /// A credential for a user; the load generator asks for one per connection. Empty for a server without a protocol.
     func token(user: String) async throws -> String
     /// What has been sent to clients since the start.
     func counters() async -> BenchmarkCounters
+    /// Leaves nothing behind.
+    func stop() async throws
+}
+
+/// Where a server listens on 127.0.0.1.
+public struct BenchmarkAddress: Sendable, Hashable {
+    public var port: Int
+    /// Of a server that speaks TLS beside cleartext: the authority that has signed its certificate, PEM. Without spaces.
+    public var trustFile: String?
+
+    public init(port: Int, trustFile: String? = nil) {
+        self.port = port
+        self.trustFile = trustFile
+    }
 }
 
 /// What a server has sent: calls of `send` or the like, and the bytes they took.
@@ -24,9 +38,9 @@ public struct BenchmarkCounters: Sendable, Hashable {
 /// The child's side of the pipe between load process and server process. One command a line on standard input, one line of
 /// answer on standard output:
 ///
-///     (at the start)  ->  ready PORT
+///     (at the start)  ->  ready PORT [TRUST-FILE]
 ///     token NAME      ->  token TEXT
-///     stats           ->  stats SENDS BYTES
+///     stats           ->  stats SENDS BYTES CPU-NANOSECONDS
 ///     end of input    ->  the process exits
 public enum BenchmarkServerProcess {
     /// Runs a server until standard input ends.
@@ -34,17 +48,19 @@ public enum BenchmarkServerProcess {
     public static func run(_ server: some BenchmarkServer, processor: Int?) async throws {
         Machine.raiseDescriptorLimit()
         if let processor { Machine.pin(to: processor) }
-        answer("ready \(try await server.start())")
+        let address = try await server.start()
+        answer("ready \(address.port) \(address.trustFile ?? "")")
         for await line in commandLines() {
             let words = line.split(separator: " ", maxSplits: 1)
             switch words.first {
             case "token": answer("token \(try await server.token(user: words.count > 1 ? String(words[1]) : ""))")
             case "stats":
                 let counters = await server.counters()
-                answer("stats \(counters.sends) \(counters.bytes)")
+                answer("stats \(counters.sends) \(counters.bytes) \(Machine.processorNanoseconds())")
             default: answer("error unknown command")
             }
         }
+        try await server.stop()
     }
 
     /// Standard input is read on a thread of its own: `readLine` blocks.

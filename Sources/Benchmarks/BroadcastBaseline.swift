@@ -21,7 +21,7 @@ public final class BroadcastBaseline: BenchmarkServer {
 
     public init() {}
 
-    public func start() async throws -> Int {
+    public func start() async throws -> BenchmarkAddress {
         let loop = group.next()
         let counts = counts
         let hub = try await loop.submit { NIOLoopBound(BaselineHub(loop: loop, counts: counts), eventLoop: loop) }.get()
@@ -36,7 +36,7 @@ public final class BroadcastBaseline: BenchmarkServer {
             }
             .bind(host: "127.0.0.1", port: 0).get()
         listener.withLock { $0 = channel }
-        return channel.localAddress?.port ?? 0
+        return BenchmarkAddress(port: channel.localAddress?.port ?? 0)
     }
 
     public func stop() async throws {

@@ -1,39 +1,31 @@
-import Glibc
-
-/// Counts the deliveries in the bytes of one connection, with as little reading as that takes: a header per frame, then
-/// a search for line feeds (JSON) or a hop from length to length (protobuf). State is a few words, no bytes are kept.
+/// Counts the deliveries in the bytes of one session, with as little reading as that takes: on a WebSocket a header per frame, and
+/// what `PayloadCounter` looks at. State is a few words, no bytes are kept.
 struct DeliveryCounter {
-    /// What one delivery is.
-    enum Unit: Sendable {
-        /// A text or binary frame.
-        case frame
-        /// A JSON object; those of one frame are separated by line feeds.
-        case line
-        /// A protobuf message behind its length.
-        case delimited
-    }
-
     private enum Step {
         case header
         case payload
     }
 
-    let unit: Unit
+    /// Whether the payload comes in WebSocket frames, or as it is.
+    private let isFramed: Bool
+    private var payload: PayloadCounter
     private var step = Step.header
     private var headerBytes: (UInt64, UInt16) = (0, 0)
     private var headerCount = 0
     private var opcode: UInt8 = 0
     private var payloadLeft = 0
-    private var delimitedLeft = 0
-    private var lengthShift: UInt64 = 0
     private(set) var pings = 0
     /// The server has closed, or sent what a server does not send here.
     private(set) var isBroken = false
 
-    init(unit: Unit) { self.unit = unit }
+    init(unit: PayloadCounter.Unit, isFramed: Bool) {
+        payload = PayloadCounter(unit: unit)
+        self.isFramed = isFramed
+    }
 
     /// The number of deliveries that end in these bytes.
     mutating func count(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard isFramed else { return payload.count(bytes) }
         var deliveries = 0
         var index = 0
         while index < bytes.count, !isBroken {
@@ -43,7 +35,7 @@ struct DeliveryCounter {
                 index += 1
             case .payload:
                 let length = min(payloadLeft, bytes.count - index)
-                deliveries += countPayload(UnsafeRawBufferPointer(rebasing: bytes[index..<index + length]))
+                if isMessage { deliveries += payload.count(UnsafeRawBufferPointer(rebasing: bytes[index..<index + length])) }
                 payloadLeft -= length
                 index += length
             }
@@ -56,6 +48,8 @@ struct DeliveryCounter {
         defer { pings = 0 }
         return pings
     }
+
+    private var isMessage: Bool { opcode == 1 || opcode == 2 }
 
     private mutating func readHeaderByte(_ byte: UInt8) {
         withUnsafeMutableBytes(of: &headerBytes) { $0[headerCount] = byte }
@@ -81,52 +75,14 @@ struct DeliveryCounter {
         }
     }
 
-    private mutating func countPayload(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard opcode == 1 || opcode == 2 else { return 0 }
-        switch unit {
-        case .frame: return 0
-        case .line: return countLineFeeds(bytes)
-        case .delimited: return countDelimited(bytes)
-        }
-    }
-
     private mutating func endFrame() -> Int {
         step = .header
+        if isMessage { return payload.endFrame() }
         switch opcode {
-        case 1, 2: return unit == .delimited ? 0 : 1
         case 8: isBroken = true
         case 9: pings += 1
         default: break
         }
         return 0
-    }
-
-    private func countLineFeeds(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard let base = bytes.baseAddress else { return 0 }
-        var count = 0
-        var offset = 0
-        while offset < bytes.count, let found = memchr(base + offset, 0x0A, bytes.count - offset) {
-            count += 1
-            offset = UnsafeRawPointer(found) - base + 1
-        }
-        return count
-    }
-
-    private mutating func countDelimited(_ bytes: UnsafeRawBufferPointer) -> Int {
-        var count = 0
-        var index = 0
-        while index < bytes.count {
-            if lengthShift == 0, delimitedLeft > 0 {
-                let length = min(delimitedLeft, bytes.count - index)
-                delimitedLeft -= length
-                index += length
-                if delimitedLeft == 0 { count += 1 }
-            } else {
-                delimitedLeft |= Int(bytes[index] & 0x7F) << Int(lengthShift)
-                lengthShift = bytes[index] & 0x80 == 0 ? 0 : lengthShift + 7
-                index += 1
-            }
-        }
-        return count
     }
 }

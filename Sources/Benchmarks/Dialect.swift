@@ -7,43 +7,71 @@ struct Dialect: Sendable {
     enum Kind: Sendable {
         /// The baseline: a message is what is sent, nothing else is said.
         case bare
-        case relay(FrameEncoding, RelayDurability)
+        case relay(BenchmarkDoor, FrameEncoding, RelayDurability)
     }
 
     static let room = "bench"
     let kind: Kind
     let payloadBytes: Int
 
-    var path: String { "/v1/ws" }
-
-    var subprotocols: [String] {
-        guard case .relay(let encoding, _) = kind else { return [] }
-        return encoding.subprotocol.map { [$0] } ?? []
+    var door: BenchmarkDoor {
+        guard case .relay(let door, _, _) = kind else { return .webSocket }
+        return door
     }
 
-    var unit: DeliveryCounter.Unit {
-        switch kind {
-        case .bare: .frame
-        case .relay(.json, _): .line
-        case .relay(.protobuf, _), .relay(.grpc, _): .delimited
+    /// Nil where nothing but messages is said.
+    var encoding: FrameEncoding? {
+        guard case .relay(_, let encoding, _) = kind else { return nil }
+        return encoding
+    }
+
+    var isFramed: Bool { door.carrier == .webSocket }
+
+    var path: String {
+        switch door.carrier {
+        case .webSocket: "/v1/ws"
+        case .ndjson: "/v1/stream"
+        case .grpc: "/heliograph.v1.Relay/Connect"
         }
     }
 
-    /// The WebSocket frame of one publish, masked once and sent again and again: what varies is when.
-    func publishFrame() throws -> [UInt8] {
+    var subprotocols: [String] { encoding?.subprotocol.map { [$0] } ?? [] }
+
+    var unit: PayloadCounter.Unit {
+        switch encoding {
+        case nil: .frame
+        case .json: .line
+        case .protobuf: .delimited
+        case .grpc: .prefixed
+        }
+    }
+
+    /// The header of the HTTP/2 request that opens a session.
+    func requestHeaders(authority: String) -> [(name: String, value: String)] {
+        let target = [(":scheme", door.isEncrypted ? "https" : "http"), (":path", path), (":authority", authority)]
+        switch door.carrier {
+        case .webSocket:
+            let webSocket = [("sec-websocket-version", WebSocketHandshake.version)] + subprotocols.map { ("sec-websocket-protocol", $0) }
+            return [(":method", "CONNECT"), (":protocol", "websocket")] + target + webSocket
+        case .ndjson: return [(":method", "POST")] + target + [("content-type", "application/x-ndjson")]
+        case .grpc: return [(":method", "POST")] + target + [("content-type", "application/grpc"), ("te", "trailers")]
+        }
+    }
+
+    // MARK: Messages
+
+    /// The bytes of one publish, masked once and sent again and again: what varies is when.
+    func publish() throws -> [UInt8] {
         let text = String(repeating: "x", count: payloadBytes)
-        switch kind {
-        case .bare: return Self.frame(.text, ByteBuffer(string: text))
-        case .relay(_, let durability):
-            return try message(
-                .with {
-                    $0.publish = .with {
-                        $0.room = Self.room
-                        $0.text = text
-                        $0.durability = durability
-                    }
-                })
-        }
+        guard case .relay(_, _, let durability) = kind else { return Self.frame(.text, ByteBuffer(string: text)) }
+        return try message(
+            .with {
+                $0.publish = .with {
+                    $0.room = Self.room
+                    $0.text = text
+                    $0.durability = durability
+                }
+            })
     }
 
     func hello(token: String, device: String) throws -> [UInt8] {
@@ -66,13 +94,24 @@ struct Dialect: Sendable {
             })
     }
 
+    /// A sign of life. The answer is too short to be counted.
+    func ping() throws -> [UInt8] { try message(.with { $0.ping = .init() }) }
+
     static func pong() -> [UInt8] { frame(.pong, ByteBuffer()) }
 
+    static func close() -> [UInt8] {
+        var buffer = ByteBuffer()
+        WebSocketFrames.appendClose(code: 1000, mask: .random(in: 0...(.max)), to: &buffer)
+        return Array(buffer.readableBytesView)
+    }
+
     private func message(_ frame: RelayClientFrame) throws -> [UInt8] {
-        guard case .relay(let encoding, _) = kind else { return [] }
+        guard let encoding else { return [] }
         var payload = ByteBuffer()
         try ClientFrameEncoder.append(frame, encoding: encoding, to: &payload)
-        return Self.frame(encoding.opcode, payload)
+        if isFramed { return Self.frame(encoding.opcode, payload) }
+        encoding.appendSeparator(to: &payload)
+        return Array(payload.readableBytesView)
     }
 
     private static func frame(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) -> [UInt8] {

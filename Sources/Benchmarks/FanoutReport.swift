@@ -15,13 +15,22 @@ public struct FanoutReport: Codable, Sendable {
         public var latencyMsMax: Double
         /// Calls of `send` by the server; nil if the server is not ours to ask.
         public var sendsPerDelivery: Double?
+        /// Off the wire: with frames, headers and records.
         public var bytesPerDelivery: Double
+        /// Processor time of the server; nil if it is not ours to ask.
+        public var serverNanosecondsPerDelivery: Double?
+        /// How much of a processor the server used; nil if it is not ours to ask.
+        public var serverProcessorShare: Double?
+        /// The same of the load: near 1 it is the load that was measured.
+        public var loadProcessorShare: Double
     }
 
     public struct Ratio: Codable, Sendable {
+        public var server: String
+        public var reference: String
         public var window: Int?
         public var rate: Int?
-        /// Deliveries a second of the relay over those of the baseline, round by round.
+        /// Deliveries a second of the server over those of the reference, round by round.
         public var rounds: [Double]
         public var median: Double
     }
@@ -49,28 +58,37 @@ public struct FanoutReport: Codable, Sendable {
     /// A table of the medians over the rounds.
     public func table() -> String {
         var lines = ["fan-out: \(connections) connections, \(payloadBytes) bytes, \(durability), \(encoding), \(cells) cell(s)"]
-        lines.append(row(["server", "pace", "deliveries/s", "publishes/s", "p50 ms", "p99 ms", "max ms", "sends/dlv", "bytes/dlv"]))
+        lines.append(
+            textRow([
+                "server", "pace", "deliveries/s", "publishes/s", "p50 ms", "p99 ms", "max ms", "sends/dlv", "bytes/dlv", "cpu ns/dlv",
+                "server cpu",
+                "load cpu",
+            ]))
         for (server, window, rate) in groups() {
             let group = runs.filter { $0.server == server && $0.window == window && $0.rate == rate }
-            lines.append(row([server, Self.pace(window, rate)] + figures(group)))
+            lines.append(textRow([server, Self.pace(window, rate)] + figures(group)))
         }
         for (server, bytes) in idleBytesPerConnection.sorted(by: { $0.key < $1.key }) {
             lines.append("\(server): \(bytes) bytes of RSS per idle connection")
         }
         for ratio in ratios {
             let pace = Self.pace(ratio.window, ratio.rate)
-            lines.append("relay / baseline, \(pace): \(fixed(ratio.median, 2)) (median of \(ratio.rounds.count))")
+            lines.append("\(ratio.server) / \(ratio.reference), \(pace): \(fixed(ratio.median, 2)) (median of \(ratio.rounds.count))")
         }
         return lines.joined(separator: "\n")
     }
 
     private func figures(_ group: [Run]) -> [String] {
         func middle(_ value: (Run) -> Double) -> Double { median(group.map(value)) }
-        let sends = group.compactMap(\.sendsPerDelivery)
+        func known(_ value: (Run) -> Double?, _ digits: Int) -> String {
+            let values = group.compactMap(value)
+            return values.isEmpty ? "-" : fixed(median(values), digits)
+        }
         return [
             fixed(middle(\.deliveriesPerSecond), 0), fixed(middle(\.publishesPerSecond), 0), fixed(middle(\.latencyMsP50), 2),
-            fixed(middle(\.latencyMsP99), 2), fixed(middle(\.latencyMsMax), 2), sends.isEmpty ? "-" : fixed(median(sends), 3),
-            fixed(middle(\.bytesPerDelivery), 1),
+            fixed(middle(\.latencyMsP99), 2), fixed(middle(\.latencyMsMax), 2), known(\.sendsPerDelivery, 3),
+            fixed(middle(\.bytesPerDelivery), 1), known(\.serverNanosecondsPerDelivery, 0),
+            percent(group.compactMap(\.serverProcessorShare)), percent(group.map(\.loadProcessorShare)),
         ]
     }
 
@@ -85,21 +103,22 @@ public struct FanoutReport: Codable, Sendable {
     private static func pace(_ window: Int?, _ rate: Int?) -> String {
         window.map { "window \($0)" } ?? rate.map { "\($0)/s" } ?? "-"
     }
+}
 
-    private func row(_ cells: [String]) -> String {
-        cells.enumerated().map { index, cell in
-            let padding = String(repeating: " ", count: max(0, 12 - cell.count))
-            return index < 2 ? cell + padding : padding + cell
-        }.joined(separator: " ")
+extension FanoutReport {
+    /// Round by round, because the machine's mood changes between rounds and hardly within one.
+    static func ratios(of server: String, to reference: String?, in runs: [Run]) -> [Ratio] {
+        guard let reference else { return [] }
+        var ratios: [Ratio] = []
+        for (run, measure) in zip(runs.filter { $0.server == server }, runs.filter { $0.server == reference }) {
+            let ratio = run.deliveriesPerSecond / max(1, measure.deliveriesPerSecond)
+            if let last = ratios.indices.last, ratios[last].window == run.window, ratios[last].rate == run.rate {
+                ratios[last].rounds.append(ratio)
+            } else {
+                ratios.append(Ratio(server: server, reference: reference, window: run.window, rate: run.rate, rounds: [ratio], median: 0))
+            }
+        }
+        for index in ratios.indices { ratios[index].median = median(ratios[index].rounds) }
+        return ratios
     }
 }
-
-/// The middle value, or the mean of the two; 0 of none.
-func median(_ values: [Double]) -> Double {
-    guard !values.isEmpty else { return 0 }
-    let sorted = values.sorted()
-    let middle = sorted.count / 2
-    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-}
-
-func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }

@@ -1,12 +1,11 @@
 import CLinux
 import Glibc
-import NIOCore
-import Wire
+import TLS
 
-/// One thread, one epoll descriptor, many connections to one server: the first of them publishes, all of them receive.
+/// One thread, one epoll descriptor, many sessions on one server: the first of them publishes, all of them receive.
 ///
 /// **Window**: the publisher keeps a number of messages under way and sends the next as soon as one has reached *every*
-/// connection, itself included. The same rule holds for every server, so the ratio of two rates compares the servers.
+/// session, itself included. The same rule holds for every server and door, so the ratio of two rates compares them.
 /// **Open loop**: messages are sent at a fixed rate, and their latency counts from when they should have been sent.
 final class LoadGenerator {
     enum Pace: Sendable, Hashable {
@@ -19,70 +18,85 @@ final class LoadGenerator {
         var seconds: Double
         var deliveries: UInt64
         var published: UInt64
+        /// Off the wire.
         var bytes: UInt64
         var latency: Histogram
         /// Those of warm-up and draining too: what the server's own counters speak of.
         var totalDeliveries: UInt64
     }
 
-    private static let receiveBytes = 256 << 10
     private static let eventsMax = 512
     /// Without a delivery for this long, messages are lost.
     private static let stallNanoseconds: UInt64 = 5_000_000_000
     /// After subscribing: quiet for this long means that the server has said what it had to say.
     private static let settleQuietMs: CInt = 200
     private static let settleNanosecondsMax: UInt64 = 5_000_000_000
+    /// How often streams say that they live; the server gives them 90 s.
+    private static let pingNanoseconds: UInt64 = 20_000_000_000
 
     private let dialect: Dialect
-    private let publishFrame: [UInt8]
+    private let target: LoadTarget
+    private let tls: TLSContext?
+    private let sessionsPerConnection: Int
+    private let publishMessage: [UInt8]
+    private let pingMessage: [UInt8]
     private let epoll: CInt
-    private var descriptors: [CInt] = []
-    private var counters: [DeliveryCounter] = []
+    private let inbox = LoadInbox()
+    private var connections: [LoadConnection] = []
+    /// The number of each connection's first session.
+    private var firstSessions: [Int] = []
+    private var sessionCount = 0
     private var window = DeliveryWindow(connections: 0)
     private var receivedBytes: UInt64 = 0
     /// Before traffic: what arrives is no delivery.
     private var isSettling = false
-    private var unsent: [UInt8] = []
-    private var unsentFrom = 0
-    private let inbox = UnsafeMutableRawPointer.allocate(byteCount: receiveBytes, alignment: 64)
+    private var pingedAt = Machine.now()
     private var events = [epoll_event](repeating: epoll_event(), count: eventsMax)
 
-    init(dialect: Dialect) throws {
+    /// - Parameter streams: sessions that share a connection where the door allows it.
+    init(dialect: Dialect, target: LoadTarget, streams: Int = 1) throws {
         self.dialect = dialect
-        publishFrame = try dialect.publishFrame()
+        self.target = target
+        tls = try target.tlsContext(for: dialect.door)
+        sessionsPerConnection = dialect.door.isMultiplexed ? streams : 1
+        publishMessage = try dialect.publish()
+        pingMessage = try dialect.ping()
         epoll = epoll_create1(0)
         guard epoll >= 0 else { throw BenchmarkError.connectFailed("epoll_create1") }
     }
 
-    deinit {
-        for descriptor in descriptors { close(descriptor) }
-        close(epoll)
-        inbox.deallocate()
-    }
+    deinit { close(epoll) }
 
-    // MARK: - Before traffic
+    // MARK: Before traffic
 
-    /// Adds connections up to a number and says hello on each.
-    func connect(upTo count: Int, host: String, port: Int, token: (Int) throws -> String) throws {
-        for number in descriptors.count..<max(count, descriptors.count) {
-            let descriptor = try LoadSocket.open(host: host, port: port, number: number, dialect: dialect)
-            descriptors.append(descriptor)
-            counters.append(DeliveryCounter(unit: dialect.unit))
-            guard case .relay(let encoding, _) = dialect.kind else { continue }
-            let hello = try dialect.hello(token: try token(number), device: "device-\(number)")
-            try ask(number, hello, id: 1, encoding)
+    /// Adds sessions up to a number and says hello on each.
+    func connect(upTo count: Int, token: (Int) throws -> String) throws {
+        while sessionCount < count {
+            let connection = try connectionWithRoom()
+            let session = try connection.openSession()
+            let hello = try dialect.hello(token: try token(sessionCount), device: "device-\(sessionCount)")
+            try connection.ask(hello, id: 1, on: session)
+            sessionCount += 1
         }
     }
 
-    /// Subscribes every connection, hands the sockets to epoll, and lets what else the server has to say pass by.
+    private func connectionWithRoom() throws -> LoadConnection {
+        if let last = connections.last, last.sessionCount < sessionsPerConnection { return last }
+        let connection = try LoadConnection(dialect, target: target, number: connections.count, tls: tls, inbox: inbox)
+        connections.append(connection)
+        firstSessions.append(sessionCount)
+        return connection
+    }
+
+    /// Subscribes every session, hands the sockets to epoll, and lets what else the server has to say pass by.
     func prepare() throws {
-        for (index, descriptor) in descriptors.enumerated() {
-            if case .relay(let encoding, _) = dialect.kind { try ask(index, try dialect.subscribe(), id: 2, encoding) }
-            _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+        for (index, connection) in connections.enumerated() {
+            for session in 0..<connection.sessionCount { try connection.ask(try dialect.subscribe(), id: 2, on: session) }
+            connection.becomeNonBlocking()
             var event = epoll_event()
             event.events = EPOLLIN.rawValue
             event.data.u64 = UInt64(index)
-            epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
+            epoll_ctl(epoll, EPOLL_CTL_ADD, connection.descriptor, &event)
         }
         isSettling = true
         defer { isSettling = false }
@@ -90,17 +104,22 @@ final class LoadGenerator {
         while try poll(timeoutMs: Self.settleQuietMs) > 0, Machine.now() < deadline {}
     }
 
-    /// Bytes behind the reply begin in the middle of what will be counted: the counter must have seen them.
-    private func ask(_ connection: Int, _ request: [UInt8], id: UInt32, _ encoding: FrameEncoding) throws {
-        let rest = try LoadSocket.ask(descriptors[connection], request, id: id, encoding: encoding)
-        _ = rest.withUnsafeReadableBytes { counters[connection].count($0) }
+    /// Answers the server's pings and sends those that it expects of streams, while somebody else has the traffic.
+    func keepAlive() throws {
+        if !dialect.isFramed, Machine.now() - pingedAt > Self.pingNanoseconds {
+            pingedAt = Machine.now()
+            for connection in connections {
+                for session in 0..<connection.sessionCount { try connection.send(pingMessage, on: session) }
+            }
+        }
+        while try poll(timeoutMs: 0) > 0 {}
     }
 
-    // MARK: - Traffic
+    // MARK: Traffic
 
     /// Runs at a pace, first for the warm-up, and measures; then lets what is under way arrive.
     func run(_ pace: Pace, seconds: Double, warmUpSeconds: Double) throws -> Measurement {
-        window = DeliveryWindow(connections: descriptors.count)
+        window = DeliveryWindow(connections: sessionCount)
         var schedule = Schedule(pace: pace, start: Machine.now())
         try pump(&schedule, until: Machine.now() + UInt64(warmUpSeconds * 1e9))
         window.latency = Histogram()
@@ -133,9 +152,9 @@ final class LoadGenerator {
     /// Nothing is under way when it returns, so that the next run starts clean.
     private func drain() throws {
         var idleSince = Machine.now()
-        while window.underWay > 0 || unsentFrom < unsent.count {
+        while window.underWay > 0 {
             let before = window.deliveries
-            flush()
+            try connections.first?.flush()
             try poll(timeoutMs: 100)
             if window.deliveries > before { idleSince = Machine.now() }
             guard Machine.now() - idleSince < Self.stallNanoseconds else {
@@ -144,47 +163,35 @@ final class LoadGenerator {
         }
     }
 
+    /// All publishes of a moment leave in one call.
     private func publishDue(_ schedule: inout Schedule, _ now: UInt64) throws {
+        var messages: [UInt8] = []
         while !window.isFull, let time = schedule.next(underWay: window.underWay, now: now) {
             window.publish(at: time)
-            unsent += publishFrame
+            messages += publishMessage
         }
-        flush()
-    }
-
-    /// All publishes of a moment leave in one call.
-    private func flush() {
-        guard unsentFrom < unsent.count, let publisher = descriptors.first else { return }
-        let sent = unsent.withUnsafeBytes { bytes in
-            send(publisher, bytes.baseAddress.map { $0 + unsentFrom }, bytes.count - unsentFrom, CInt(MSG_NOSIGNAL))
-        }
-        if sent > 0 { unsentFrom += sent }
-        if unsentFrom == unsent.count {
-            unsent.removeAll(keepingCapacity: true)
-            unsentFrom = 0
-        }
+        guard let publisher = connections.first else { return }
+        if messages.isEmpty { try publisher.flush() } else { try publisher.send(messages, on: 0) }
     }
 
     @discardableResult
     private func poll(timeoutMs: CInt) throws -> Int {
-        let count = epoll_wait(epoll, &events, CInt(Self.eventsMax), unsentFrom < unsent.count ? min(timeoutMs, 1) : timeoutMs)
+        let hasUnsent = connections.first?.hasUnsent ?? false
+        let count = epoll_wait(epoll, &events, CInt(Self.eventsMax), hasUnsent ? min(timeoutMs, 1) : timeoutMs)
         guard count > 0 else { return 0 }
         for index in 0..<Int(count) { try receive(Int(events[index].data.u64)) }
         return Int(count)
     }
 
     private func receive(_ connection: Int) throws {
-        let received = recv(descriptors[connection], inbox, Self.receiveBytes, 0)
-        if received < 0, errno == EAGAIN || errno == EINTR { return }
-        guard received > 0 else { throw BenchmarkError.connectionsLost(1) }
-        receivedBytes += UInt64(received)
-        let deliveries = counters[connection].count(UnsafeRawBufferPointer(start: inbox, count: received))
-        guard !counters[connection].isBroken else { throw BenchmarkError.connectionsLost(1) }
-        for _ in 0..<counters[connection].takePings() { try LoadSocket.sendAll(descriptors[connection], Dialect.pong()) }
-        guard deliveries > 0, !isSettling else { return }
-        guard window.deliver(deliveries, to: connection, at: Machine.now()) else {
-            throw BenchmarkError.protocolFailed("more deliveries than messages")
+        let first = firstSessions[connection]
+        let received = try connections[connection].countReceived { session, deliveries in
+            guard !isSettling else { return }
+            guard window.deliver(deliveries, to: first + session, at: Machine.now()) else {
+                throw BenchmarkError.protocolFailed("more deliveries than messages")
+            }
         }
+        receivedBytes += UInt64(received)
     }
 }
 

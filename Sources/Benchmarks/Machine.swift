@@ -22,6 +22,12 @@ enum Machine {
         for thread in threads.compactMap(Int32.init) { _ = heliograph_set_affinity(thread, mask, UInt(maskWords * 8)) }
     }
 
+    /// One processor for the servers and one for the load; nil where there is only one.
+    static func processorsApart() -> (server: Int, load: Int)? {
+        let processors = allowedProcessors()
+        return processors.count > 1 ? (processors[0], processors[1]) : nil
+    }
+
     /// As many descriptors as the hard limit allows.
     static func raiseDescriptorLimit() {
         var limit = rlimit()
@@ -37,6 +43,13 @@ enum Machine {
         let fields = text.split(separator: " ")
         guard fields.count > 1, let pages = Int(fields[1]) else { return nil }
         return pages * Int(getpagesize())
+    }
+
+    /// What this process has used of all processors, in user mode and in the kernel.
+    static func processorNanoseconds() -> UInt64 {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return [usage.ru_utime, usage.ru_stime].reduce(0) { $0 + UInt64($1.tv_sec) * 1_000_000_000 + UInt64($1.tv_usec) * 1000 }
     }
 
     /// Nanoseconds of the monotonic clock.

@@ -6,7 +6,7 @@ final class ServerProcess {
     private let commands = Pipe()
     private let answers = Pipe()
     private var unread = Data()
-    private(set) var port = 0
+    private(set) var address = BenchmarkAddress(port: 0)
 
     /// - Parameter arguments: of this same executable.
     init(arguments: [String]) throws {
@@ -15,7 +15,8 @@ final class ServerProcess {
         process.standardInput = commands
         process.standardOutput = answers
         try process.run()
-        port = Int(try answer("ready")[0]) ?? 0
+        let words = try answer("ready")
+        address = BenchmarkAddress(port: Int(words[0]) ?? 0, trustFile: words.count > 1 ? words[1] : nil)
     }
 
     var identifier: Int32 { process.processIdentifier }
@@ -25,16 +26,15 @@ final class ServerProcess {
         try ask("token \(user)", "token").first ?? ""
     }
 
-    func counters() throws -> BenchmarkCounters {
+    func counters() throws -> (sent: BenchmarkCounters, processorNanoseconds: UInt64) {
         let words = try ask("stats", "stats").compactMap { UInt64($0) }
-        guard words.count == 2 else { throw BenchmarkError.serverFailed("bad stats") }
-        return BenchmarkCounters(sends: words[0], bytes: words[1])
+        guard words.count == 3 else { throw BenchmarkError.serverFailed("bad stats") }
+        return (BenchmarkCounters(sends: words[0], bytes: words[1]), words[2])
     }
 
-    /// Ends the child and waits for it.
+    /// Ends the child, which cleans up behind itself, and waits for it.
     func stop() {
         try? commands.fileHandleForWriting.close()
-        process.terminate()
         process.waitUntilExit()
     }
 

@@ -57,3 +57,14 @@ public struct MeshTLS: Hashable, Sendable {
         TLSClientSettings(trustFile: trustFile, certificate: certificate, verifiesName: false)
     }
 }
+
+extension NodeConfiguration {
+    /// Whether links of this node leave the machine in the clear, where anybody on the way can read them or be a node.
+    public var exposesMesh: Bool {
+        tls.mesh == nil && mesh.regions.flatMap(\.nodes).contains { !$0.addresses.mesh.isLoopback }
+    }
+}
+
+extension HostPort {
+    fileprivate var isLoopback: Bool { host.hasPrefix("127.") || host == "::1" || host == "localhost" }
+}

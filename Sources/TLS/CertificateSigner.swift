@@ -104,8 +104,10 @@ private final class Made: Sendable {
 
     func extend(_ extensions: [(nid: Int32, value: String)], by issuer: Made? = nil) throws(TLSConfigurationFault) {
         OpenSSLErrors.clear()
+        // Not inside the loop: Swift 6.3's optimizer crashes on it there.
+        let issuer = (issuer ?? self).certificate
         for (nid, value) in extensions {
-            guard shim_add_extension(certificate, (issuer ?? self).certificate, nid, value) == 1 else { throw Self.fault() }
+            guard shim_add_extension(certificate, issuer, nid, value) == 1 else { throw Self.fault() }
         }
     }
 

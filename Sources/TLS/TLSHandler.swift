@@ -100,12 +100,13 @@ public final class TLSHandler: ChannelDuplexHandler {
     private func becomeActive(_ handshake: TLSHandshake, _ context: ChannelHandlerContext) {
         isActive = true
         timer?.cancel()
-        context.fireUserInboundEventTriggered(TLSHandshakeCompleted(handshake: handshake))
-        context.fireChannelActive()
+        // What was written early leaves before what is written now that the channel is active.
         let waiting = held
         (held, heldBytes) = ([], 0)
         for write in waiting { encrypt(write.bytes, promise: write.promise, context) }
         if !waiting.isEmpty { context.flush() }
+        context.fireUserInboundEventTriggered(TLSHandshakeCompleted(handshake: handshake))
+        context.fireChannelActive()
     }
 
     private func closeInput(_ context: ChannelHandlerContext) {

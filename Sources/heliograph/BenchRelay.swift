@@ -5,14 +5,17 @@ import Logging
 import MeshConfiguration
 import MeshCore
 import Relay
+import TLS
 
-/// The relay that `bench` measures: one node, one region, the embedded store, free ports on loopback.
+/// The relay that `bench` measures: one node, one region, the embedded store, free ports on loopback, TLS and cleartext on one of them.
 struct BenchRelay: BenchmarkServer {
+    /// The secret, and the certificates of an authority that lives as long as the benchmark. Removed by `stop`.
+    private let folder: URL
     private let relay: RelayNode
     private let secret: TokenSecret
 
     init(cells: Int) throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("heliograph-bench-\(getpid())")
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("heliograph-bench-\(getpid())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let file = folder.appendingPathComponent("token.secret").path
         var generator = SystemRandomNumberGenerator()
@@ -20,10 +23,24 @@ struct BenchRelay: BenchmarkServer {
         let padded = text + String(repeating: "0", count: TokenSecret.bytesLeast)
         try Data(padded.utf8).write(to: URL(fileURLWithPath: file))
         secret = try TokenSecret(file: file)
-        relay = RelayNode(configuration: Self.configuration(cells: cells, secretFile: file), logger: Logger(label: "heliograph"))
+        bootstrapLogging(LoggingConfiguration(level: "error"))
+        let configuration = Self.configuration(cells: cells, secretFile: file, certificate: try Self.certificate(in: folder))
+        relay = RelayNode(configuration: configuration, logger: Logger(label: "heliograph"))
     }
 
-    private static func configuration(cells: Int, secretFile: String) -> NodeConfiguration {
+    private static func trustFile(in folder: URL) -> String { folder.appendingPathComponent("ca.pem").path }
+
+    private static func certificate(in folder: URL) throws -> TLSCertificateFiles {
+        let authority = try TLSAuthority.make(name: "Heliograph benchmark", validity: .days(1))
+        try Data(authority.certificate.utf8).write(to: URL(fileURLWithPath: trustFile(in: folder)))
+        let files = TLSCertificateFiles(
+            chain: folder.appendingPathComponent("relay.pem").path, key: folder.appendingPathComponent("relay.key").path)
+        let request = TLSCertificateRequest(name: "relay", dns: ["localhost"], addresses: ["127.0.0.1"], usage: .server, validity: .days(1))
+        try authority.issue(request).write(to: files)
+        return files
+    }
+
+    private static func configuration(cells: Int, secretFile: String, certificate: TLSCertificateFiles) -> NodeConfiguration {
         let region = RegionID("bench")
         let node = NodeID(region: region, name: "bench-0")
         let free = HostPort(host: "127.0.0.1", port: 0)
@@ -31,12 +48,13 @@ struct BenchRelay: BenchmarkServer {
         let mesh = MeshDescription(
             name: "bench", regions: [RegionDescription(region: region, nodes: [SeedNode(node: node, addresses: addresses)])],
             placements: ["default": [region]], tokenSecretFile: secretFile)
-        return NodeConfiguration(mesh: mesh, node: node, addresses: addresses, store: .embedded, cells: cells)
+        return NodeConfiguration(
+            mesh: mesh, node: node, addresses: addresses, store: .embedded,
+            tls: TLSConfiguration(client: ClientTLS(certificates: [certificate], allowsPlaintext: true)), cells: cells)
     }
 
     /// The relay runs until the process ends.
-    func start() async throws -> Int {
-        bootstrapLogging(LoggingConfiguration(level: "error"))
+    func start() async throws -> BenchmarkAddress {
         let running = Task { try await relay.run() }
         Task {
             if case .failure(let error) = await running.result {
@@ -44,8 +62,10 @@ struct BenchRelay: BenchmarkServer {
                 exit(1)
             }
         }
-        return try await relay.clientPort()
+        return BenchmarkAddress(port: try await relay.clientPort(), trustFile: Self.trustFile(in: folder))
     }
+
+    func stop() async throws { try FileManager.default.removeItem(at: folder) }
 
     func token(user: String) async throws -> String {
         try await DevelopmentToken(user: user).signed(with: secret)

@@ -1,6 +1,4 @@
-import NIOCore
 import Testing
-import Wire
 
 @testable import Benchmarks
 
@@ -88,78 +86,5 @@ import Wire
         // The last two are late: their latency still counts from when they were due.
         let times = [5, 1_000_004, 9_000_000, 9_000_000].map { now in paced.next(underWay: 9, now: now) }
         #expect(times == [5, nil, 1_000_005, 2_000_005])
-    }
-}
-
-@Suite struct DeliveryCounterTests {
-    private func message(_ text: String) -> RelayServerFrame {
-        var frame = RelayServerFrame()
-        frame.message.text = text
-        return frame
-    }
-
-    /// Batches of several sizes with pings between them.
-    private func stream(_ encoding: FrameEncoding) throws -> (bytes: [UInt8], messages: Int, frames: Int) {
-        var buffer = ByteBuffer()
-        let batches = [1, 3, 40, 400]
-        for batch in batches {
-            let start = WebSocketBatch.reserveHeader(in: &buffer)
-            for number in 0..<batch {
-                if number > 0 { encoding.appendSeparator(to: &buffer) }
-                let text = String(repeating: "a\n", count: number)
-                try ServerFrameEncoder.append(message(text), encoding: encoding, to: &buffer)
-            }
-            WebSocketBatch.sealFrame(in: &buffer, start: start, opcode: encoding.opcode)
-            WebSocketFrames.appendPing(ByteBuffer(string: "\n\n"), to: &buffer)
-        }
-        return (Array(buffer.readableBytesView), batches.reduce(0, +), batches.count)
-    }
-
-    @Test(arguments: [1, 2, 3, 7, 100, 4096, 1 << 20]) func countsWhatIsThereHoweverItArrives(size: Int) throws {
-        for encoding in FrameEncoding.webSocket {
-            let (bytes, messages, frames) = try stream(encoding)
-            for (unit, expected) in [(encoding == .json ? DeliveryCounter.Unit.line : .delimited, messages), (.frame, frames)] {
-                var counter = DeliveryCounter(unit: unit)
-                var count = 0
-                for start in stride(from: 0, to: bytes.count, by: size) {
-                    count += bytes[start..<min(bytes.count, start + size)].withUnsafeBytes { counter.count($0) }
-                }
-                #expect(count == expected)
-                let pings = [counter.takePings(), counter.takePings()]
-                #expect(pings == [4, 0])
-                #expect(!counter.isBroken)
-            }
-        }
-    }
-
-    @Test func aCloseOrAMaskedFrameBreaksTheConnection() {
-        for bytes in [[0x88, 0x00], [0x81, 0x80]] as [[UInt8]] {
-            var counter = DeliveryCounter(unit: .frame)
-            _ = bytes.withUnsafeBytes { counter.count($0) }
-            #expect(counter.isBroken)
-        }
-    }
-}
-
-/// The load generator against the baseline, in one process over real sockets.
-@Suite(.timeLimit(.minutes(1))) struct BaselineTests {
-    @Test(arguments: [LoadGenerator.Pace.window(1), .window(16), .rate(500)]) func everyMessageReachesEveryConnection(
-        pace: LoadGenerator.Pace
-    ) async throws {
-        let server = BroadcastBaseline()
-        let port = try await server.start()
-        let dialect = Dialect(kind: .bare, payloadBytes: 128)
-        let load = try LoadGenerator(dialect: dialect)
-        try load.connect(upTo: 20, host: "127.0.0.1", port: port) { _ in "" }
-        try load.prepare()
-        let result = try load.run(pace, seconds: 0.2, warmUpSeconds: 0.05)
-        #expect(result.published > 0)
-        #expect(result.totalDeliveries % 20 == 0)
-        #expect(result.totalDeliveries >= result.deliveries)
-        #expect(result.latency.percentile(0.5) > 0)
-        let counters = await server.counters()
-        #expect(counters.bytes == result.totalDeliveries * 132)
-        #expect(counters.sends <= result.totalDeliveries)
-        try await server.stop()
     }
 }

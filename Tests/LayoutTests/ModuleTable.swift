@@ -35,8 +35,8 @@ enum ModuleTable {
             "Operations", "HTTP2",
             "Logging", "NIOFoundationCompat", "JWTKit", "ServiceLifecycle", "SwiftProtobuf",
         ]),
-        "HeliographClient": nio.union(http).union(["MeshCore", "Wire", "TLS", "HTTP2", "Logging", "SwiftProtobuf"]),
-        "Benchmarks": nio.union(http).union(["MeshCore", "Wire", "HeliographClient", "Logging", "SwiftProtobuf", "CLinux"]),
+        "HeliographClient": nio.union(http).union(["MeshCore", "TLS", "HTTP2", "Wire", "Logging", "SwiftProtobuf"]),
+        "Benchmarks": nio.union(["MeshCore", "TLS", "Wire", "SwiftProtobuf", "CLinux"]),
         "LocalMesh": ["MeshCore", "MeshConfiguration", "TLS", "JWTKit", "NIOCore"],
         "heliograph": nio.union([
             "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "LocalMesh", "TLS", "Wire", "Store",

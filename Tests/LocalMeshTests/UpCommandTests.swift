@@ -46,6 +46,22 @@ import Testing
         #expect(folder.read("data/logs/eu-west-0.log").contains("ended in order"))
     }
 
+    @Test func anEncryptedMeshSaysWhomToTrust() async throws {
+        let up = try await run([
+            "up", "--tls", "--data", folder.path + "/data", "--ready-file", folder.path + "/ready.json", "--base-port", "0", "--regions",
+            "1",
+        ])
+        _ = try await pidsWhenReady()
+        let ready = try JSONDecoder().decode(ReadyFile.self, from: Data(folder.read("ready.json").utf8))
+        #expect(ready.ca == folder.path + "/data/tls/ca.pem" && folder.has("data/tls/ca.pem"))
+        let node = try #require(ready.regions.first?.nodes.first)
+        #expect(node.client.hasPrefix("https://127.0.0.1:") && node.ops.hasPrefix("https://127.0.0.1:"))
+        #expect(ready.regions.first?.redis?.url.hasPrefix("rediss://127.0.0.1:") == true)
+        #expect(await Support.eventually { folder.read("up.log").contains("--ca ") })
+        up.signal(SIGINT)
+        #expect(await exit(of: up) == .exited(0))
+    }
+
     @Test func childrenDieWithAKilledSupervisor() async throws {
         let up = try await up()
         let pids = try await pidsWhenReady()
@@ -109,7 +125,8 @@ import Testing
     @Test(arguments: [
         ["up", "--regions", "9"], ["up", "--nodes", "11"], ["up", "--store", "embedded", "--nodes", "2"], ["up", "--store", "floppy"],
         ["up", "--base-port", "65535"], ["token", "--user", "a b", "--secret-file", "x"], ["token", "--secret-file", "x"],
-        ["token", "--user", "alice", "--secret-file", "x", "--role", "king"], ["nonsense"],
+        ["token", "--user", "alice", "--secret-file", "x", "--role", "king"], ["nonsense"], ["certs"],
+        ["certs", "--out", "x", "--node", "a"],
     ])
     func wrongUsageExitsWith64(arguments: [String]) async throws {
         #expect(await exit(of: try await run(arguments)) == .exited(64))

@@ -105,6 +105,15 @@ struct TLSSectionTests {
         #expect(bare == ["eu-west.yaml:27: tls.operations.certificates: at least one certificate is needed"])
     }
 
+    @Test("links in the clear beyond loopback are exposed")
+    func exposed() throws {
+        #expect(try Files().load().get().exposesMesh == false)
+        let wide = Files.mesh.replacing("mesh: 127.0.0.1:7301", with: "mesh: 10.0.0.1:7301")
+        #expect(try Files(mesh: wide).load().get().exposesMesh)
+        try files.write(wide, "mesh.yaml")
+        #expect(try files.load().get().exposesMesh == false)
+    }
+
     @Test("a node that is not known leaves the files unread and the fields known")
     func unknownNode() throws {
         #expect(try errors("node: eu-west-0", "node: eu-west-9").count == 1)

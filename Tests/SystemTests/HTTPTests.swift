@@ -60,7 +60,9 @@ extension QuietMesh {
             for user in ["alice", "ä/b?&=#%+", "日本"] {
                 let byUser: Route = try await HTTP.json("\(base)/v1/route?user=\(Self.encoded(user))")
                 let byRoom: Route = try await HTTP.json("\(base)/v1/route?room=\(Self.encoded("@" + user))")
-                #expect(byUser == byRoom && byUser.room == "@" + user)
+                // The rest is hints, and changes with every session.
+                #expect(byUser.room == "@" + user && byRoom.room == byUser.room)
+                #expect([byUser.home, byUser.standby] == [byRoom.home, byRoom.standby] && byUser.shard == byRoom.shard)
                 #expect(byUser.home != byUser.standby)
             }
         }

@@ -1,6 +1,8 @@
+import Foundation
 import NIOCore
-import TLS
 import Testing
+
+@testable import TLS
 
 @Suite("TLS against peers that do not keep to it")
 struct BadPeerTests {
@@ -114,10 +116,27 @@ struct BadPeerTests {
         #expect(sent <= TLSSession.handshakeBytesMax + next.readableBytes)
     }
 
-    @Test("renegotiation is refused and the connection goes on, or ends without harm")
-    func renegotiation() throws {
+    @Test("a chain of certificates beyond the bound is refused while it comes", arguments: [TLSVersion.tls13, .tls12])
+    func longChain(_ version: TLSVersion) throws {
+        let own = try certificates.issue("eu-0")
+        let one = try String(contentsOfFile: own.chain, encoding: .utf8) + certificates.authority.certificate
+        let most = TLSContext.certificateBytesMax
+        for (copies, isTaken) in [(1, true), (120, false), (400, false)] {
+            let more = String(repeating: certificates.authority.certificate, count: copies)
+            let files = TLSCertificateFiles(chain: try certificates.file("long.pem", one + more), key: own.key)
+            let client = try TLSContext.client(
+                TLSClientSettings(trustFile: certificates.ca, certificate: files, newestVersion: version))
+            let demanding = try TLSContext.server(
+                TLSServerSettings(certificates: [certificates.issue("relay.test")], clientTrustFile: certificates.ca))
+            let pair = Pair(client, demanding).shake()
+            #expect((pair.server.fault == nil) == isTaken, "\(copies) copies of about 400 bytes, at most \(most) in all")
+            if !isTaken { #expect(pair.server.fault?.label == "handshake_too_large") }
+        }
+    }
+
+    @Test("a second ClientHello, in the clear, ends the connection")
+    func secondHello() throws {
         let pair = try pair(.tls12)
-        // HelloRequest and the like cannot be made by our client; a ClientHello in the clear on an encrypted connection is garbage.
         pair.server.receive(clientHello(minor: 3))
         #expect(pair.server.fault != nil)
         #expect(pair.server.session.handshake != nil)

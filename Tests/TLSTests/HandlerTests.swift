@@ -7,9 +7,15 @@ import Testing
 /// What a handler behind TLS sees.
 private final class Witness: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
     var events: [String] = []
+    /// Written when the channel becomes active.
+    var greeting: String?
 
-    func channelActive(context: ChannelHandlerContext) { events.append("active") }
+    func channelActive(context: ChannelHandlerContext) {
+        events.append("active")
+        if let greeting { context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: greeting)), promise: nil) }
+    }
     func channelInactive(context: ChannelHandlerContext) { events.append("inactive") }
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { events.append(String(buffer: unwrapInboundIn(data))) }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { events.append((error as? TLSFault)?.label ?? "\(error)") }
@@ -81,12 +87,13 @@ struct HandlerTests {
     @Test("what is written early waits, in order, and its promises with it")
     func held() throws {
         try connect()
+        witness.greeting = ", greeting"
         let first = server.writeAndFlush(ByteBuffer(string: "first "))
         server.write(ByteBuffer(string: "second"), promise: nil)
         #expect(try server.readOutbound(as: ByteBuffer.self) == nil)
         client.start()
         try exchange()
-        #expect(client.takeText() == "first second")
+        #expect(client.takeText() == "first second, greeting")
         try first.wait()
     }
 

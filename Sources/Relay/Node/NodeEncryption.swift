@@ -60,14 +60,3 @@ struct NodeEncryption: Sendable {
         ]
     }
 }
-
-extension NodeConfiguration {
-    /// Whether links of this node in the clear would leave the machine.
-    var exposesMesh: Bool {
-        tls.mesh == nil && mesh.regions.flatMap(\.nodes).contains { !$0.addresses.mesh.isLoopback }
-    }
-}
-
-extension HostPort {
-    fileprivate var isLoopback: Bool { host.hasPrefix("127.") || host == "::1" || host == "localhost" }
-}

@@ -60,6 +60,8 @@ public final class ClientConnection {
     private var isClosing = false
     private var hasEnded = false
     private var peerClosed = false
+    /// Whether our close waits for the peer's.
+    private var awaitsPeer = true
     private var reportedSlow = false
     private let outboxBytesMax: Int
 
@@ -153,7 +155,8 @@ public final class ClientConnection {
 
     private func refuseCompression() {
         delegate?.connectionViolated(.unexpectedType)
-        end(stream: .unimplemented, "no compression was agreed on")
+        // gRPC's "Compression": the flag without a `grpc-encoding` is an ill-constructed message.
+        end(stream: .internal, "a message says that it is compressed, and no grpc-encoding was named")
     }
 
     private func handle(_ event: WebSocketParser.Event) {
@@ -174,6 +177,8 @@ public final class ClientConnection {
     public func violated(_ violation: WebSocketViolation) {
         guard !isClosing else { return closeNow() }
         delegate?.connectionViolated(violation)
+        // There is nothing more to hear from such a peer (RFC 6455, section 7.1.7).
+        awaitsPeer = false
         close(code: violation.code, reason: violation.reason)
     }
 
@@ -215,13 +220,13 @@ public final class ClientConnection {
         appended()
     }
 
-    /// Adds one whole WebSocket message of either type, for what is not a session of ours.
+    /// Adds one whole WebSocket message of either type, for a delegate that is no session of ours.
     public func append(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
         guard isOpen else { return }
-        var start = FrameBatch(FrameFormat(opcode == .text ? .json : .protobuf, format.framing), deflater: nil)
-        start.append { $0.writeImmutableBuffer(payload) }
-        start.seal()
-        start.withBytes { outbox.append(frames: $0) }
+        var message = FrameBatch(FrameFormat(opcode == .text ? .json : .protobuf, format.framing), deflater: outbox.deflater)
+        message.append { $0.writeImmutableBuffer(payload) }
+        message.seal()
+        message.withBytes { outbox.append(frames: $0) }
         appended()
     }
 
@@ -274,7 +279,7 @@ public final class ClientConnection {
     func drained() {
         if outbox.isEmpty { reportedSlow = false }
         flush()
-        if isClosing, peerClosed, waitingBytes == 0 { finishTransport() }
+        if isClosing, peerClosed || !awaitsPeer, waitingBytes == 0 { finishTransport() }
     }
 
     // MARK: Outbound, shared: the fan-out path
@@ -327,7 +332,8 @@ public final class ClientConnection {
         outbox.appendControl { WebSocketFrames.appendClose(code: code, reason: reason, to: &$0) }
         flush()
         isClosing = true
-        if peerClosed, waitingBytes == 0 { return finishTransport() }
+        // A stream ends behind what waits for it.
+        if peerClosed || !awaitsPeer, stream != nil || waitingBytes == 0 { finishTransport() }
         closeSoon()
     }
 

@@ -10,7 +10,7 @@ public struct FrameBatch {
     static let framePayloadGoal = 256 << 10
 
     public let format: FrameFormat
-    private let deflater: WebSocketDeflater?
+    let deflater: WebSocketDeflater?
     private var buffer = ByteBuffer()
     /// Where the frame that is being filled begins.
     private var openFrame = -1

@@ -15,6 +15,8 @@ final class HTTP2Connection: ClientSocketReceiver {
     private var isReading = false
     private var isDraining = false
     private var hasFailed = false
+    /// Found in the middle of a fan-out, where no session may end.
+    private var faultToTell: HTTP2Fault?
     private var idleSince: Instant?
     /// The last moment at which the peer's kernel took something, or nothing waited for it.
     private var progressAt: Instant
@@ -192,7 +194,11 @@ final class HTTP2Connection: ClientSocketReceiver {
         guard socket.pendingBytes == 0, session.output.readableBytes < Self.outputBytesMax, !hasFailed else { return }
         if session.output.capacity == 0 { session.output = tools.takeBuffer() }
         session.resume(stream: id)
-        try? session.fill(bytesMax: Self.outputBytesMax)
+        do throws(HTTP2Fault) {
+            try session.fill(bytesMax: Self.outputBytesMax)
+        } catch {
+            faultToTell = error
+        }
         queue()
     }
 
@@ -215,6 +221,7 @@ final class HTTP2Connection: ClientSocketReceiver {
     func pump() {
         isQueued = false
         guard !isReading, !hasFailed, !isEnded else { return }
+        if let faultToTell { return fail(faultToTell) }
         if session.output.capacity == 0 { session.output = tools.takeBuffer() }
         do throws(HTTP2Fault) {
             repeat {

@@ -1,0 +1,26 @@
+import ArgumentParser
+import Benchmarks
+
+/// The server process of a benchmark; started by `bench`, not by people.
+struct BenchServerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "bench-server", shouldDisplay: false)
+
+    @Argument(help: "relay or baseline.") var server: String
+    @Option var cells = 1
+    @Option var processor: Int?
+
+    /// What starts one.
+    static func arguments(cells: Int) -> @Sendable (_ server: String, _ processor: Int?) -> [String] {
+        { server, processor in
+            [configuration.commandName ?? "", server, "--cells", "\(cells)"] + (processor.map { ["--processor", "\($0)"] } ?? [])
+        }
+    }
+
+    func run() async throws {
+        switch server {
+        case "baseline": try await BenchmarkServerProcess.run(BroadcastBaseline(), processor: processor)
+        case "relay": try await BenchmarkServerProcess.run(try BenchRelay(cells: cells), processor: processor)
+        default: throw ValidationError("no such server: \(server)")
+        }
+    }
+}

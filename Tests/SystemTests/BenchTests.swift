@@ -1,0 +1,79 @@
+import Foundation
+import Testing
+
+/// `heliograph bench`, for a fraction of a second: that every door is measured, not how fast it is.
+@Suite(.serialized) struct BenchTests {
+    private struct Fanout: Decodable {
+        struct Run: Decodable {
+            var server: String
+            var deliveriesPerSecond: Double
+            var sendsPerDelivery: Double
+        }
+        struct Ratio: Decodable {
+            var server: String
+            var reference: String
+            var rounds: [Double]
+        }
+        var runs: [Run]
+        var ratios: [Ratio]
+    }
+
+    private struct Connect: Decodable {
+        struct Run: Decodable {
+            var route: String
+            var handshakesPerSecond: Double
+        }
+        struct Ratio: Decodable {
+            var route: String
+        }
+        var runs: [Run]
+        var ratios: [Ratio]
+    }
+
+    private func bench<Report: Decodable>(_ arguments: String...) async throws -> Report {
+        let result = try await Program.run(Program.heliograph, ["bench"] + arguments + ["--json"], within: .seconds(60))
+        try #require(result.code == 0, "\(result.errors)")
+        return try JSONDecoder().decode(Report.self, from: Data(result.output.utf8))
+    }
+
+    @Test("fan-out through every door") func fanout() async throws {
+        let report: Fanout = try await bench(
+            "fanout", "--transport", "wss,h2,h2s,grpc,grpcs,h2-ws,h2s-ws", "--connections", "20", "--streams", "8", "--seconds", "0.2",
+            "--rounds", "1")
+        let doors = ["ws json", "wss json", "h2 json", "h2s json", "ws proto", "grpc proto", "grpcs proto", "h2-ws json", "h2s-ws json"]
+        #expect(report.runs.map(\.server) == doors)
+        #expect(report.runs.allSatisfy { $0.deliveriesPerSecond > 0 && $0.sendsPerDelivery > 0 })
+        #expect(report.ratios.map(\.server) == doors.filter { !$0.hasPrefix("ws ") })
+        #expect(
+            report.ratios.allSatisfy { $0.reference == ($0.server.hasSuffix("proto") ? "ws proto" : "ws json") && $0.rounds.count == 1 })
+    }
+
+    @Test("fan-out against the baseline") func baseline() async throws {
+        let report: Fanout = try await bench("fanout", "--connections", "20", "--seconds", "0.2", "--rounds", "1", "--encoding", "proto")
+        #expect(report.runs.map(\.server) == ["relay", "baseline"])
+        #expect(report.ratios.map(\.reference) == ["baseline"])
+    }
+
+    @Test("coming and going by every door") func connect() async throws {
+        let routes = [
+            "ws", "wss", "wss-resumed", "h2", "h2-stream", "h2s", "h2s-resumed", "grpc", "grpc-stream", "grpcs", "h2-ws", "h2s-ws",
+        ]
+        let report: Connect = try await bench(
+            "connect", "--transport", routes.joined(separator: ","), "--concurrency", "4", "--seconds", "0.2", "--rounds", "1")
+        #expect(report.runs.map(\.route) == routes)
+        #expect(report.runs.allSatisfy { $0.handshakesPerSecond > 0 })
+        #expect(report.ratios.map(\.route) == Array(routes.dropFirst()))
+    }
+
+    @Test(
+        "what cannot be measured is refused",
+        arguments: [
+            ["fanout", "--transport", "carrier-pigeon"], ["fanout", "--transport", "h2", "--streams", "0"],
+            ["fanout", "--transport", "h2", "--baseline-only"], ["fanout", "--encoding", "xml"], ["connect", "--transport", "ws-resumed"],
+            ["connect", "--concurrency", "0"],
+        ]) func refused(arguments: [String]) async throws
+    {
+        let result = try await Program.run(Program.heliograph, ["bench"] + arguments)
+        #expect(result.code == 64 && result.errors.contains("Error"), "\(result.errors)")
+    }
+}
