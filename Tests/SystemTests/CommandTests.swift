@@ -70,23 +70,6 @@ extension QuietMesh {
             let refused = try await run("chat", "--url", url, "--user", "alice", "--room", "lobby", "--token", "nonsense")
             #expect(refused.code == 1 && refused.errors.contains("UNAUTHENTICATED"), "\(refused.errors)")
         }
-
-        @Test("a client of another language speaks the protocol") func python() async throws {
-            let environment = ProcessInfo.processInfo.environment["HELIOGRAPH_TEST_PYTHON"]
-            let python = environment ?? Program.top + "/.venv/bin/python"
-            try #require(
-                FileManager.default.isExecutableFile(atPath: python),
-                "\(python) is not there: ops/test makes it, or set HELIOGRAPH_TEST_PYTHON to a Python with websockets")
-            let settings: [String: String] = try await [
-                "HELIOGRAPH_EU": mesh.node("eu-west").clientURL, "HELIOGRAPH_US": mesh.node("us-east").clientURL,
-                "HELIOGRAPH_ALICE": mesh.token("py-alice"), "HELIOGRAPH_BOB": mesh.token("py-bob"),
-                "HELIOGRAPH_ROOM": MeshUnderTest.unique("ap-south/python"),
-            ]
-            let script = Program.top + "/Tests/SystemTests/Python/client_test.py"
-            let result = try await Program.run(python, [script], environment: settings, within: .seconds(60))
-            #expect(result.code == 0, "\(result.output)\n\(result.errors)")
-            #expect(result.output.contains("all checks passed"))
-        }
     }
 }
 

@@ -5,13 +5,20 @@ Run by CommandTests.swift, which tells of the mesh in the environment. Exits wit
 
 import asyncio
 import json
-import os
 
 import websockets
+from relay_under_test import DEADLINE, check, check_equal, is_encrypted, setting, trust
 
-EU, US = (os.environ[name].replace("http://", "ws://") + "/v1/ws" for name in ("HELIOGRAPH_EU", "HELIOGRAPH_US"))
-ALICE, BOB, ROOM = (os.environ[name] for name in ("HELIOGRAPH_ALICE", "HELIOGRAPH_BOB", "HELIOGRAPH_ROOM"))
-DEADLINE = 10
+EU, US = (setting(name).replace("http", "ws", 1) + "/v1/ws" for name in ("EU", "US"))
+ALICE, BOB, ROOM = (setting(name) for name in ("ALICE", "BOB", "ROOM"))
+# "deflate", or "none".
+COMPRESSION = setting("COMPRESSION")
+
+
+def connect(url, subprotocols):
+    compression = COMPRESSION if COMPRESSION != "none" else None
+    context = trust("http/1.1") if is_encrypted() else None
+    return websockets.connect(url, subprotocols=subprotocols, compression=compression, ssl=context)
 
 
 class Client:
@@ -24,7 +31,9 @@ class Client:
 
     @classmethod
     async def connect(cls, url, token=None, subprotocols=("heliograph.v1.json",), **hello):
-        client = cls(await websockets.connect(url, subprotocols=list(subprotocols) or None))
+        client = cls(await connect(url, list(subprotocols) or None))
+        agreed = [extension.name for extension in client.socket.protocol.extensions]
+        check_equal(agreed, ["permessage-deflate"] if COMPRESSION == "deflate" else [], "extensions")
         if token is None:
             return client, None
         return client, await client.ask(hello={"token": token, **hello})
@@ -61,15 +70,6 @@ class Client:
             return closed.rcvd.code if closed.rcvd else None
 
 
-def check(holds, what):
-    if not holds:
-        raise AssertionError(what)
-
-
-def check_equal(found, expected, what):
-    check(found == expected, f"{what}: {found!r} is not {expected!r}")
-
-
 def check_keys(body, keys, what):
     check_equal(sorted(body), sorted(keys), f"fields of {what}")
 
@@ -80,7 +80,7 @@ async def talk():
     body = welcome["welcome"]
     # An absent list is empty.
     check(set(body) - {"resumed"} == {"session", "user", "device", "region", "node", "home", "heartbeatSeconds", "maxFrameBytes"}, f"{body}")
-    check_equal((body["user"], body["region"], body["device"]), ("py-alice", "eu-west", "laptop"), "welcome")
+    check_equal((body["user"], body["region"], body["device"]), (setting("ALICE_USER"), "eu-west", "laptop"), "welcome")
     check_equal((body["heartbeatSeconds"], body["maxFrameBytes"]), (25, 65536), "welcome")
     check_keys(body["home"], ["region", "shard"], "home")
     bob, _ = await Client.connect(US, BOB, subprotocols=())
@@ -91,7 +91,7 @@ async def talk():
     check(isinstance(first["head"]["epoch"], int) and first["head"]["seq"] == 0, "64-bit integers are numbers")
     await alice.ask(subscribe={"room": ROOM})
     joined = await bob.push("roomPresence", lambda body: body.get("joined"))
-    member = {"user": "py-alice", "status": "ONLINE", "note": "", "devices": 1}
+    member = {"user": setting("ALICE_USER"), "status": "ONLINE", "note": "", "devices": 1}
     check_equal(joined["joined"], [member], "joined")
     check_equal(joined["count"], 2, "count")
 
@@ -100,7 +100,7 @@ async def talk():
     await refuse(alice)
     await alice.socket.close()
     left = await bob.push("roomPresence", lambda body: body.get("left"))
-    check_equal((left["left"], left["count"]), (["py-alice"], 1), "left")
+    check_equal((left["left"], left["count"]), ([setting("ALICE_USER")], 1), "left")
     await bob.send(goodbye={})
     check_equal(await bob.close_code(), 1000, "goodbye")
 
@@ -129,18 +129,18 @@ async def publish(alice, bob):
 
 async def see(alice, bob):
     await alice.send(typing={"room": ROOM, "active": True})
-    check_equal(await bob.push("typing"), {"room": ROOM, "user": "py-alice", "active": True}, "typing")
+    check_equal(await bob.push("typing"), {"room": ROOM, "user": setting("ALICE_USER"), "active": True}, "typing")
     await alice.send(typing={"room": ROOM, "active": False})
-    check_equal(await bob.push("typing"), {"room": ROOM, "user": "py-alice", "active": False}, "typing stopped")
+    check_equal(await bob.push("typing"), {"room": ROOM, "user": setting("ALICE_USER"), "active": False}, "typing stopped")
     check_equal((await alice.ask(presence={"status": "AWAY", "note": "lunch"}))["done"], {}, "done")
     updated = await bob.push("roomPresence", lambda body: body.get("updated"))
-    check_equal(updated["updated"], [{"user": "py-alice", "status": "AWAY", "note": "lunch", "devices": 1}], "updated")
-    watching = (await bob.ask(watch={"users": ["py-alice", "py-nobody"]}))["watching"]["users"]
-    check_equal([(u["user"], u["status"], u["devices"]) for u in watching], [("py-alice", "AWAY", 1), ("py-nobody", "OFFLINE", 0)], "watching")
+    check_equal(updated["updated"], [{"user": setting("ALICE_USER"), "status": "AWAY", "note": "lunch", "devices": 1}], "updated")
+    watching = (await bob.ask(watch={"users": [setting("ALICE_USER"), "py-nobody"]}))["watching"]["users"]
+    check_equal([(u["user"], u["status"], u["devices"]) for u in watching], [(setting("ALICE_USER"), "AWAY", 1), ("py-nobody", "OFFLINE", 0)], "watching")
     members = (await bob.ask(members={"room": ROOM, "limit": 1}))["members"]
-    check_equal(([m["user"] for m in members["members"]], members["count"]), (["py-alice"], 2), "members")
+    check_equal(([m["user"] for m in members["members"]], members["count"]), ([setting("ALICE_USER")], 2), "members")
     rest = (await bob.ask(members={"room": ROOM, "after": members["next"]}))["members"]
-    check_equal(([m["user"] for m in rest["members"]], rest.get("next", "")), (["py-bob"], ""), "the next page")
+    check_equal(([m["user"] for m in rest["members"]], rest.get("next", "")), ([setting("BOB_USER")], ""), "the next page")
 
 
 async def refuse(alice):
@@ -178,7 +178,7 @@ async def close_codes():
     check(await client.close_code() in (1009, 4503), "too large")
 
     try:
-        await websockets.connect(EU, subprotocols=["chat"])
+        await connect(EU, ["chat"])
         raise AssertionError("an unknown subprotocol was accepted")
     except websockets.InvalidStatus as refusal:
         check_equal(refusal.response.status_code, 400, "an unknown subprotocol")

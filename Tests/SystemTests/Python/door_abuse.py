@@ -1,6 +1,6 @@
 """Requests and streams that go wrong, one case a run: `door_abuse.py CASE`.
 
-Run by HTTP2AbuseTests.swift, which counts the drops and watches a bystander. Exits with 1 when the server's answer is not what it should be.
+Run by AbuseTests.swift, which counts the drops and watches a bystander. Exits with 1 when the server's answer is not what it should be.
 """
 
 import json
@@ -199,21 +199,6 @@ def connection_that_is_not_read():
 
 
 # Silence.
-
-
-def closed_without_a_word(connection):
-    connection.settimeout(DEADLINE)
-    try:
-        while connection.recv(1 << 16):
-            pass
-    except ConnectionResetError:
-        pass
-
-
-def half_a_preface():
-    connection = socket.create_connection(address(), timeout=DEADLINE)
-    connection.sendall(b"PRI * HTTP/2.0\r\n\r\n")
-    closed_without_a_word(connection)
 
 
 def connection_without_streams():

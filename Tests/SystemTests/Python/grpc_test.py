@@ -7,7 +7,7 @@ import asyncio
 
 import grpc
 from grpc_client import Session, relay, service
-from relay_under_test import DEADLINE, address, check, check_equal, door_sessions, setting
+from relay_under_test import DEADLINE, address, authority, check, check_equal, door_sessions, is_encrypted, setting
 
 ROOM = setting("ROOM")
 CALLS = 100
@@ -15,20 +15,24 @@ CALLS = 100
 
 def channel(name="EU", **options):
     host, port = address(name)
-    return grpc.aio.insecure_channel(f"{host}:{port}", **options)
+    if not is_encrypted():
+        return grpc.aio.insecure_channel(f"{host}:{port}", **options)
+    with open(authority(), "rb") as file:
+        credentials = grpc.ssl_channel_credentials(file.read())
+    return grpc.aio.secure_channel(f"{host}:{port}", credentials, **options)
 
 
 async def talk():
     """Two users in two regions."""
     async with channel("EU") as here, channel("US") as there:
         alice, welcome = await Session.begin(here, setting("ALICE"))
-        check_equal((welcome.user, welcome.region, welcome.max_frame_bytes), ("py-alice", "eu-west", 65536), "welcome")
+        check_equal((welcome.user, welcome.region, welcome.max_frame_bytes), (setting("ALICE_USER"), "eu-west", 65536), "welcome")
         bob, _ = await Session.begin(there, setting("BOB"))
         first = (await bob.ask(subscribe=relay.Subscribe(room=ROOM, presence=True))).subscribed
         check_equal((first.member_count, first.head.seq), (1, 0), "subscribed")
         await alice.ask(subscribe=relay.Subscribe(room=ROOM))
         joined = await bob.push("room_presence", lambda body: len(body.joined) > 0)
-        check_equal([member.user for member in joined.joined], ["py-alice"], "joined")
+        check_equal([member.user for member in joined.joined], [setting("ALICE_USER")], "joined")
         published = (await alice.ask(publish=relay.Publish(room=ROOM, key="k1", text="grüße 😀"))).published
         for session in (alice, bob):
             message = await session.push("message")
@@ -38,7 +42,7 @@ async def talk():
         check(door_sessions("grpc") >= 1, "the relay counts the session at this door")
         await alice.finish()
         left = await bob.push("room_presence", lambda body: len(body.left) > 0)
-        check_equal(list(left.left), ["py-alice"], "left, at once: END_STREAM is a clean end")
+        check_equal(list(left.left), [setting("ALICE_USER")], "left, at once: END_STREAM is a clean end")
         await bob.send(goodbye=relay.ClientGoodbye())
         await bob.expect_status(grpc.StatusCode.OK, "", "goodbye")
 
@@ -89,7 +93,7 @@ async def deadline():
         await alice.ask(subscribe=relay.Subscribe(room=ROOM + "-deadline"))
         await bob.push("room_presence", lambda body: len(body.joined) > 0)
         await alice.expect_status(grpc.StatusCode.DEADLINE_EXCEEDED, "", "a deadline")
-        await bob.push("room_presence", lambda body: list(body.left) == ["py-alice"])
+        await bob.push("room_presence", lambda body: list(body.left) == [setting("ALICE_USER")])
         await bob.finish()
 
 
@@ -102,7 +106,7 @@ async def cancel():
         await alice.ask(subscribe=relay.Subscribe(room=ROOM + "-cancel"))
         await bob.push("room_presence", lambda body: len(body.joined) > 0)
         alice.call.cancel()
-        await bob.push("room_presence", lambda body: list(body.left) == ["py-alice"])
+        await bob.push("room_presence", lambda body: list(body.left) == [setting("ALICE_USER")])
         await bob.finish()
 
 

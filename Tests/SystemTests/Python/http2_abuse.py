@@ -1,6 +1,6 @@
 """Bytes that no HTTP/2 client should send, one case a run: `http2_abuse.py CASE`.
 
-Run by HTTP2AbuseTests.swift, which counts the drops and watches a bystander. Exits with 1 when the server's answer is not what it should be.
+Run by AbuseTests.swift, which counts the drops and watches a bystander. Exits with 1 when the server's answer is not what it should be.
 """
 
 import sys

@@ -1,14 +1,13 @@
 """HTTP/2 for the scripts here, by the h2 library: one connection, many streams, and everything the server says kept by stream."""
 
 import json
-import socket
 import time
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-from relay_under_test import DEADLINE, address, check
+from relay_under_test import DEADLINE, check, open_socket
 
 
 class Stream:
@@ -53,7 +52,7 @@ class Stream:
 
 class Connection:
     def __init__(self, name="EU", socket_made=None, settings=None, reads=True):
-        self.socket = socket_made or socket.create_connection(address(name), timeout=DEADLINE)
+        self.socket = socket_made or open_socket(name)
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
         self.h2.local_settings = h2.settings.Settings(client=True, initial_values={**(settings or {}), 2: 0})

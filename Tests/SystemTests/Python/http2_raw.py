@@ -1,12 +1,11 @@
 """HTTP/2 frame by frame, with nothing in between that would keep us from breaking the rules (hyperframe, hpack)."""
 
-import socket
 import threading
 import time
 
 from hpack import Encoder
 from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, RstStreamFrame, SettingsFrame
-from relay_under_test import DEADLINE, address, check
+from relay_under_test import DEADLINE, check, open_socket
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 GET = [(":method", "GET"), (":scheme", "http"), (":authority", "relay"), (":path", "/v1/ping")]
@@ -26,7 +25,7 @@ class RawConnection:
     """A peer that reads all the time, in a thread of its own, so that a flood is never stopped by what comes back."""
 
     def __init__(self, settings=None, preface=PREFACE):
-        self.socket = socket.create_connection(address(), timeout=DEADLINE)
+        self.socket = open_socket()
         self.received = []
         self.is_closed = False
         self.changed = threading.Condition()

@@ -8,14 +8,19 @@ import subprocess
 
 import httpx
 from http2_client import Connection, LineSession
-from relay_under_test import DEADLINE, check, check_equal, door_sessions, setting
+from relay_under_test import DEADLINE, authority, check, check_equal, door_sessions, is_encrypted, setting, trust
 
 ROOM = setting("ROOM")
 STREAMS = 64
 
 
+def http_client():
+    verify = trust() if is_encrypted() else True
+    return httpx.Client(http1=False, http2=True, base_url=setting("EU"), timeout=DEADLINE, verify=verify)
+
+
 def questions():
-    with httpx.Client(http1=False, http2=True, base_url=setting("EU"), timeout=DEADLINE) as client:
+    with http_client() as client:
         ping = client.get("/v1/ping")
         check_equal((ping.http_version, ping.status_code, ping.content), ("HTTP/2", 204, b""), "ping")
         check_equal((ping.headers["heliograph-region"], ping.headers["access-control-allow-origin"]), ("eu-west", "*"), "ping")
@@ -49,14 +54,15 @@ def check_piped(text, what):
 
 
 def piped():
-    with httpx.Client(http1=False, http2=True, base_url=setting("EU"), timeout=DEADLINE) as client:
+    with http_client() as client:
         body = conversation_of("ALICE", ROOM + "-httpx")
         answer = client.post("/v1/stream", content=body, headers={"content-type": "application/x-ndjson"})
         check_equal((answer.status_code, answer.headers["content-type"]), (200, "application/x-ndjson"), "the stream's answer")
         check_piped(answer.text, "httpx")
         without_feed = client.post("/v1/stream", content=body.rstrip("\n"), headers={"content-type": "application/x-ndjson"})
         check_piped(without_feed.text, "a last line without its line feed")
-    command = ["curl", "--silent", "--show-error", "--fail", "--http2-prior-knowledge", "--max-time", str(DEADLINE)]
+    version = ["--http2", "--cacert", authority()] if is_encrypted() else ["--http2-prior-knowledge"]
+    command = ["curl", "--silent", "--show-error", "--fail", *version, "--max-time", str(DEADLINE)]
     command += ["--header", "content-type: application/x-ndjson", "--data-binary", "@-", setting("EU") + "/v1/stream"]
     curl = subprocess.run(command, input=conversation_of("BOB", ROOM + "-curl"), capture_output=True, text=True, timeout=2 * DEADLINE)
     check_equal(curl.returncode, 0, f"curl: {curl.stderr}")
@@ -67,12 +73,12 @@ def talk():
     """Two users on two streams of one connection; each stream is a session."""
     connection = Connection()
     alice, welcome = LineSession.begin(connection, setting("ALICE"))
-    check_equal((welcome["user"], welcome["region"]), ("py-alice", "eu-west"), "welcome")
+    check_equal((welcome["user"], welcome["region"]), (setting("ALICE_USER"), "eu-west"), "welcome")
     bob, _ = LineSession.begin(connection, setting("BOB"))
     check(door_sessions("ndjson") >= 2, "the relay counts the sessions at this door")
     bob.ask(subscribe={"room": ROOM, "presence": True, "typing": True})
     alice.ask(subscribe={"room": ROOM})
-    check_equal([member["user"] for member in bob.push("roomPresence", lambda body: body.get("joined"))["joined"]], ["py-alice"], "joined")
+    check_equal([member["user"] for member in bob.push("roomPresence", lambda body: body.get("joined"))["joined"]], [setting("ALICE_USER")], "joined")
     published = alice.ask(publish={"room": ROOM, "key": "k1", "text": "grüße\n😀"})["published"]
     for session in (alice, bob):
         message = session.push("message")
@@ -87,7 +93,7 @@ def talk():
         alice.find(lambda frame: frame.get("id") == number)
     alice.stream.finish()
     check_equal(alice.rest(), [], "END_STREAM is a clean end, and the server ends its half")
-    check_equal(bob.push("roomPresence", lambda body: body.get("left"))["left"], ["py-alice"], "left")
+    check_equal(bob.push("roomPresence", lambda body: body.get("left"))["left"], [setting("ALICE_USER")], "left")
     bob.send(goodbye={})
     check_equal(bob.rest(), [], "goodbye")
     connection.close()

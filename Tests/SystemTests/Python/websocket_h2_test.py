@@ -59,6 +59,7 @@ class WebSocket:
                     self.pongs.append(bytes(event.payload))
 
     def find(self, matches):
+        """Takes the first message that matches out of what has come or comes."""
         found = []
 
         def look():
@@ -84,6 +85,7 @@ class WebSocket:
         """The close code, when the server has ended the stream."""
         check_equal(self.stream.end(), None, "the stream ends without a reset")
         self.take()
+        self.stream.finish()
         return self.close_code
 
 
@@ -91,7 +93,7 @@ def talk():
     """Two users on two streams, one of them compressed."""
     connection = Connection()
     alice, bob = WebSocket(connection, deflate=True), WebSocket(connection, subprotocol=None)
-    check_equal(alice.ask(hello={"token": setting("ALICE")})["welcome"]["user"], "py-alice", "welcome")
+    check_equal(alice.ask(hello={"token": setting("ALICE")})["welcome"]["user"], setting("ALICE_USER"), "welcome")
     check("welcome" in bob.ask(hello={"token": setting("BOB")}), "welcome")
     check(door_sessions("websocket_h2") >= 2, "the relay counts the sessions at this door")
     bob.ask(subscribe={"room": ROOM, "presence": True})
@@ -107,7 +109,7 @@ def talk():
     connection.wait(lambda: alice.take() or alice.pongs == [b"are you there"], "a pong")
     alice.send(CloseConnection(1000))
     check_equal(alice.closed(), 1000, "the close is answered")
-    check_equal(bob.push("roomPresence", lambda body: body.get("left"))["left"], ["py-alice"], "left, at once: a clean close")
+    check_equal(bob.push("roomPresence", lambda body: body.get("left"))["left"], [setting("ALICE_USER")], "left, at once: a clean close")
     bob.send(TextMessage(json.dumps({"goodbye": {}})))
     connection.wait(lambda: bob.take() or bob.close_code is not None, "goodbye is answered with a close")
     bob.send(CloseConnection(1000))
