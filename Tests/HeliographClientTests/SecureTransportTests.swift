@@ -161,9 +161,8 @@ private final class Authority {
     @Test(arguments: everyTransport) func comesBackOverTLS(transport: ClientTransport) async throws {
         let resumed = Seen<Bool>()
         let relay = try await relay(transport) { frame, peer in
-            guard welcome(frame, peer) else { return }
             resumed.add(peer.wasResumed)
-            if peer.number == 1 { peer.drop() }
+            if welcome(frame, peer), peer.number == 1 { peer.drop() }
         }
         let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: options(transport))
         let pushes = try await collect(client) { if case .reconnected = $0 { true } else { false } }

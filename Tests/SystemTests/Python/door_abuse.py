@@ -150,10 +150,10 @@ def before_hello():
 
 
 def publish(session, room, count):
+    """One after the other: the publisher keeps up with what it causes."""
     for number in range(count):
-        session.send(id=1000 + number, publish={"room": room, "key": f"k{number}", "text": "x" * 16_000})
-    for number in range(count):
-        session.find(lambda reply: reply.get("id") == 1000 + number)
+        reply = session.ask(publish={"room": room, "key": f"k{number}", "text": "x" * 16_000})
+        check("published" in reply, f"{reply}")
 
 
 def stream_that_is_not_read():
