@@ -33,7 +33,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
-/// A program that only tests run: no module and no product.
+/// Code that only tests run: no module and no product.
+func testLibrary(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 func testProgram(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
     .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
 }
@@ -136,5 +140,14 @@ let package = Package(
         // What ops/conformance lets a test suite for WebSocket servers talk to.
         testProgram(
             "ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
+
+        // What the fuzzer runs, and the tests that run it again on what the fuzzer has found.
+        testLibrary("FuzzTargets", ["MeshCore", "Store", "Transport", "Wire", nioCore], path: "Tests/Fuzzing/FuzzTargets"),
+        tests("FuzzingTests", ["FuzzTargets"]),
     ]
 )
+
+// libFuzzer has a main of its own: only ops/fuzz, which links it, can build this program.
+if Context.environment["HELIOGRAPH_FUZZING"] != nil {
+    package.targets.append(testProgram("Fuzzer", ["FuzzTargets"], path: "Tests/Fuzzing/Fuzzer"))
+}

@@ -82,7 +82,8 @@ public struct ConnectBenchmark {
         try pass(options.warmUpSeconds, workers, tally)
         let before = try Usage(server)
         tally.begin()
-        try pass(options.seconds, workers, tally)
+        // Nothing would be measured if nobody came through; whoever waits too long fails.
+        repeat { try pass(options.seconds, workers, tally) } while tally.isEmpty
         let handshakes = tally.end()
         let used = try Usage(server).since(before)
         tally.stop()
@@ -141,6 +142,8 @@ final class ConnectTally: Sendable {
             return state.handshakes
         }
     }
+
+    var isEmpty: Bool { state.withLock { $0.handshakes.count == 0 } }
 
     func stop() { state.withLock { $0.hasStopped = true } }
 

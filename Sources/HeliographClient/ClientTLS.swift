@@ -19,19 +19,26 @@ public struct ClientTLSOptions: Hashable, Sendable {
     }
 }
 
-/// The TLS of one client: its files are read at its first secure connection, and once.
+/// The TLS of one client: its files are read at its first secure connection, and once. Who comes back to the same relay goes on with the
+/// session it had (RFC 8446, section 2.2), which spares both the work of a full handshake.
 final class ClientTLS: Sendable {
     private let options: ClientTLSOptions
     private let applicationProtocol: String
     private let context = Mutex<TLSContext?>(nil)
+    private let last = Mutex<(authority: String, resumption: TLSResumption)?>(nil)
 
     init(_ options: ClientTLSOptions, applicationProtocol: String) {
         self.options = options
         self.applicationProtocol = applicationProtocol
     }
 
-    func session(serverName: String) throws(HeliographClientError) -> TLSSession {
-        TLSSession(try loaded(), serverName: serverName)
+    func session(for url: RelayURL) throws(HeliographClientError) -> TLSSession {
+        let resumed = last.withLock { $0?.authority == url.authority ? $0?.resumption : nil }
+        return TLSSession(try loaded(), serverName: url.host, resuming: resumed)
+    }
+
+    func keep(_ resumption: TLSResumption, for url: RelayURL) {
+        last.withLock { $0 = (url.authority, resumption) }
     }
 
     /// Made before it is needed on an event loop, where no file should be read.

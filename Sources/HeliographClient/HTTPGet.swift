@@ -180,7 +180,6 @@ private final class HTTPAnswerCollector: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let fault = error as? TLSFault { return fail(.unreachable(target.url, cause: "no secure connection: \(fault)")) }
         fail(error is HTTPParserError ? .notHTTP(target.url, cause: "\(error)") : .unreachable(target.url, cause: "\(error)"))
     }
 

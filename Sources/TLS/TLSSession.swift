@@ -230,8 +230,10 @@ public final class TLSSession {
 }
 
 /// A session that a later connection may go on with instead of a full handshake (RFC 8446, section 2.2).
-public final class TLSResumption {
-    fileprivate let handle: OpaquePointer
+public final class TLSResumption: Sendable {
+    // `SSL_SESSION`: OpenSSL counts its references atomically, and connections on several threads may go on with the same one. Nothing
+    // here changes it.
+    fileprivate nonisolated(unsafe) let handle: OpaquePointer
 
     fileprivate init(handle: OpaquePointer) { self.handle = handle }
 

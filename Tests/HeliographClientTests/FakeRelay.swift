@@ -59,6 +59,8 @@ final class FakeRelay: Sendable {
         let door: Door
         /// Counts connections from 1.
         let number: Int
+        /// Whether an earlier TLS session was gone on with.
+        let wasResumed: Bool
 
         func send(_ frames: RelayServerFrame...) {
             var payload = ByteBuffer()
@@ -167,6 +169,7 @@ private final class PeerHandler: ChannelDuplexHandler {
     private var framing: StreamFraming
     private var deflater: WebSocketDeflater?
     private var inbox = ByteBuffer()
+    private var wasResumed = false
 
     init(_ manner: FakeRelay.Manner, number: Int, script: @escaping FakeRelay.Script) {
         self.manner = manner
@@ -177,6 +180,7 @@ private final class PeerHandler: ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
+        case let secured as TLSHandshakeCompleted: wasResumed = secured.handshake.wasResumed
         case let opened as PeerStreamOpened: if manner.door.isWebSocket { beginWebSocket(opened.deflate) }
         case ChannelEvent.inputClosed: context.close(promise: nil)
         default: break
@@ -221,7 +225,7 @@ private final class PeerHandler: ChannelDuplexHandler {
     }
 
     private func run(_ payload: ByteBuffer, _ context: ChannelHandlerContext) {
-        let peer = FakeRelay.Peer(channel: context.channel, door: manner.door, number: number)
+        let peer = FakeRelay.Peer(channel: context.channel, door: manner.door, number: number, wasResumed: wasResumed)
         let frames = (try? ClientFrameDecoder.decode(payload, encoding: manner.door.encoding, frameBytesMax: 1 << 20)) ?? []
         for frame in frames { script(frame, peer) }
     }

@@ -159,13 +159,16 @@ private final class Authority {
     }
 
     @Test(arguments: everyTransport) func comesBackOverTLS(transport: ClientTransport) async throws {
+        let resumed = Seen<Bool>()
         let relay = try await relay(transport) { frame, peer in
+            resumed.add(peer.wasResumed)
             if welcome(frame, peer), peer.number == 1 { peer.drop() }
         }
         let client = try await HeliographClient.connect(url: relay.url, token: "alice", options: options(transport))
         let pushes = try await collect(client) { if case .reconnected = $0 { true } else { false } }
         guard case .reconnected(let welcome)? = pushes.last else { return #expect(Bool(false), "\(pushes)") }
         #expect(welcome.session == "s2")
+        #expect(resumed.all == [false, true], "the second handshake is a short one")
         await client.close()
         await relay.stop()
     }

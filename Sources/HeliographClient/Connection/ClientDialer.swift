@@ -53,7 +53,10 @@ struct ClientDialer: Sendable {
 
     private func handlers(for url: RelayURL) throws(HeliographClientError) -> [any ChannelHandler] {
         var handlers: [any ChannelHandler] = []
-        if url.isEncrypted { handlers.append(TLSHandler(try tls.session(serverName: url.host), handshakeTimeout: timeout)) }
+        if url.isEncrypted {
+            let session = try tls.session(for: url)
+            handlers += [TLSHandler(session, handshakeTimeout: timeout), ResumptionKeeper(session, of: tls, url)]
+        }
         switch transport {
         case .webSocket(let format): handlers.append(WebSocketUpgradeHandler(transport, format, url: url))
         case .webSocketOverHTTP2, .ndjson, .grpc:
