@@ -76,7 +76,7 @@ extension StrictDoors {
         let node: LocalMesh.Node
 
         /// What a relay may have grown by after any of them; a debug build with its caches warm.
-        private static let growthBytesMax = 48 << 20
+        private static let growthBytesMax = 24 << 20
 
         init() async throws {
             mesh = try .current
