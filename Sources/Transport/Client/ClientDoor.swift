@@ -42,7 +42,7 @@ enum ClientDoor {
 
     private static func connect(_ request: HTTP2Headers, _ target: RequestTarget, compresses: Bool) -> ClientDoor {
         guard request[":protocol"] == "websocket" else { return .refused(.problem(501, "no protocol but websocket is connected to")) }
-        guard target.path == webSocketPath else { return .refused(.problem(404, "no such path: \(target.path)")) }
+        guard target.path == webSocketPath else { return .refused(.problem(404, "no WebSocket is served at this path")) }
         guard request["sec-websocket-version"] == WebSocketHandshake.version else {
             return .refused(.problem(400, "WebSocket version 13 is spoken here", headers: [("sec-websocket-version", "13")]))
         }
@@ -114,6 +114,7 @@ enum WebSocketOffer {
 
 extension HTTPAnswer {
     /// An error for people, in JSON.
+    /// - Parameter text: ours, without anything from outside: it is not escaped.
     static func problem(_ status: Int, _ text: String, headers: [(name: String, value: String)] = []) -> HTTPAnswer {
         HTTPAnswer(status: status, headers: headers, body: #"{"error":"\#(text)"}"#)
     }
