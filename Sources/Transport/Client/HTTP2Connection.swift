@@ -21,8 +21,9 @@ final class HTTP2Connection: ClientSocketReceiver {
     private let startedAt: Instant
     private var isEnded = false
 
-    /// Bytes that are collected for one write.
-    private static let outputBytesMax = 256 << 10
+    /// Bytes that are collected for one write. With the frame that goes over it, and encrypted, it fits into a buffer that `ConnectionTools`
+    /// keeps: a larger one would be mapped afresh for every write.
+    private static let outputBytesMax = 192 << 10
     /// How often the timers are looked at.
     private static let checkEvery = TimeAmount.seconds(1)
     /// Clients that were told to open no more streams have this long to have heard it.
@@ -187,12 +188,15 @@ final class HTTP2Connection: ClientSocketReceiver {
         queue()
     }
 
-    /// Collects what the streams can send, first of all what was lent to this one, without writing it yet.
+    /// Collects what the streams can send, first of all what was lent to this one. Written is only what makes room: the rest leaves with what
+    /// the other streams are lent in this tick.
     func fill(for id: Int32) {
-        guard socket.pendingBytes == 0, session.output.readableBytes < Self.outputBytesMax, !hasFailed else { return }
+        guard socket.pendingBytes == 0, !hasFailed else { return }
         if session.output.capacity == 0 { session.output = tools.takeBuffer() }
         session.resume(stream: id)
-        try? session.fill(bytesMax: Self.outputBytesMax)
+        repeat {
+            try? session.fill(bytesMax: Self.outputBytesMax)
+        } while session.output.readableBytes >= Self.outputBytesMax && write() && socket.pendingBytes == 0
         queue()
     }
 
