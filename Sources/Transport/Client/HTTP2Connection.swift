@@ -23,8 +23,9 @@ final class HTTP2Connection: ClientSocketReceiver {
     private let startedAt: Instant
     private var isEnded = false
 
-    /// Bytes that are collected for one write.
-    private static let outputBytesMax = 256 << 10
+    /// Bytes that are collected for one write. With the frame that goes over it, and encrypted, it fits into a buffer that `ConnectionTools`
+    /// keeps: a larger one would be mapped afresh for every write.
+    private static let outputBytesMax = 192 << 10
     /// All streams together may hold as much as this many of the largest outboxes.
     private static let outboxesMax = 4
     /// How often the timers are looked at.
@@ -192,13 +193,16 @@ final class HTTP2Connection: ClientSocketReceiver {
         queue()
     }
 
-    /// Collects what the streams can send, first of all what was lent to this one, without writing it yet.
+    /// Collects what the streams can send, first of all what was lent to this one. Written is only what makes room: the rest leaves with what
+    /// the other streams are lent in this tick.
     func fill(for id: Int32) {
-        guard socket.pendingBytes == 0, session.output.readableBytes < Self.outputBytesMax, !hasFailed else { return }
-        if session.output.capacity == 0 { session.output = tools.takeBuffer() }
+        guard socket.pendingBytes == 0, !hasFailed else { return }
         session.resume(stream: id)
         do throws(HTTP2Fault) {
-            try session.fill(bytesMax: Self.outputBytesMax)
+            repeat {
+                if session.output.capacity == 0 { session.output = tools.takeBuffer() }
+                try session.fill(bytesMax: Self.outputBytesMax)
+            } while session.output.readableBytes >= Self.outputBytesMax && write() && socket.pendingBytes == 0
         } catch {
             faultToTell = error
         }
