@@ -21,6 +21,9 @@ struct AbuseTests {
             [RawFrame(kind: .priority, stream: 2 * n + 1, payload: [0, 0, 0, 0, 1])]
         },
         Flood(testDescription: "empty DATA", perSecond: 50, opens: true) { _ in [RawFrame(kind: .data, stream: 1)] },
+        Flood(testDescription: "DATA with nothing but padding", perSecond: 50, opens: true) { _ in
+            [RawFrame(kind: .data, flags: 0x8, stream: 1, payload: [0])]
+        },
         Flood(testDescription: "WINDOW_UPDATE", perSecond: 100) { _ in [.windowUpdate(0, by: 1)] },
         Flood(testDescription: "rapid reset", perSecond: 100) { n in [.headers(2 * n + 1, HTTP2Pair.post), .reset(2 * n + 1)] },
         Flood(testDescription: "requests that must be reset", perSecond: 100) { n in [.headers(2 * n + 1, [":method": "GET"])] },
@@ -47,6 +50,33 @@ struct AbuseTests {
         let interval = TimeSpan(nanoseconds: 1_050_000_000 / Int64(flood.perSecond))
         #expect(peer.flood(count, every: interval, flood.frames) == count, "\(String(describing: peer.fault))")
         #expect(peer.goaway == nil)
+    }
+
+    @Test("a client that measures its path with every DATA frame is not cut") func measuringPeer() throws {
+        let peer = RawPeer()
+        let body = TestBody("", end: nil)
+        peer.send([.headers(1, HTTP2Pair.post)])
+        peer.server.respond(stream: 1, [":status": "200"], body: body)
+        for _ in 0..<5_000 {
+            body.bytes.writeString("a message")
+            peer.server.resume(stream: 1)
+            peer.send([.windowUpdate(0, by: 9), .windowUpdate(1, by: 9), .ping])
+        }
+        #expect(peer.fault == nil && peer.goaway == nil, "\(String(describing: peer.fault))")
+    }
+
+    @Test("a connection that is gone lets go of its streams") func forgottenBodies() {
+        let peer = RawPeer()
+        weak var body: TestBody?
+        do {
+            let held = TestBody("", end: nil)
+            body = held
+            peer.send([.headers(1, HTTP2Pair.post)])
+            peer.server.respond(stream: 1, [":status": "200"], body: held)
+        }
+        #expect(body != nil, "as long as the stream is there it is asked")
+        peer.server.forgetBodies()
+        #expect(body == nil)
     }
 
     @Test("a client that resets each finished stream 50 times a second is not cut") func gentleResets() {
@@ -130,6 +160,27 @@ struct AbuseTests {
         peer.send([frame])
         #expect(peer.goaway ?? 0 != 0 && peer.server.isOver)
         #expect(peer.fault?.kind == .protocolError || peer.events.contains(.invalidFrame))
+    }
+
+    @Test("frames of noise end the connection or are taken, and nothing else", arguments: 0..<60 as Range<UInt64>) func noise(
+        _ seed: UInt64
+    ) {
+        var random = SeededRandom(seed: seed)
+        func bytes(_ most: Int) -> [UInt8] {
+            (0..<Int.random(in: 0...most, using: &random)).map { _ in .random(in: 0...255, using: &random) }
+        }
+        let peer = RawPeer()
+        for _ in 0..<100 {
+            let kind = RawFrame.Kind(rawValue: .random(in: 0...9, using: &random)) ?? .data
+            let stream = UInt32.random(in: 0...9, using: &random)
+            let flags = UInt8.random(in: 0...255, using: &random)
+            let isRequest = Bool.random(using: &random)
+            peer.send([
+                isRequest ? .headers(stream | 1, HTTP2Pair.post) : RawFrame(kind: kind, flags: flags, stream: stream, payload: bytes(20))
+            ])
+            if Bool.random(using: &random) { peer.server.respond(stream: Int32(stream), [":status": "200"], body: TestBody("x")) }
+        }
+        #expect(peer.fault == nil || peer.server.isOver)
     }
 
     @Test("what is no HTTP/2 at all") func garbage() {

@@ -63,6 +63,20 @@ struct FlowControlTests {
         #expect(pair.seenByServer.bytes(of: stream) == 2 * Self.streamWindow)
     }
 
+    @Test("padding is given back by itself") func padding() {
+        let peer = RawPeer()
+        peer.send([.headers(1, HTTP2Pair.post)])
+        // One byte of data and 255 of padding: more than the windows in all.
+        let frame = RawFrame(kind: .data, flags: RawFrame.padded, stream: 1, payload: [255, 7] + [UInt8](repeating: 0, count: 255))
+        for _ in 0..<6_000 {
+            peer.send([frame])
+            peer.server.consume(stream: 1, bytes: 1)
+            peer.server.consumeConnection(bytes: 1)
+        }
+        #expect(peer.fault == nil && peer.goaway == nil && peer.resetCode(of: 1) == nil)
+        #expect(peer.events.bytes(of: 1) == 6_000)
+    }
+
     @Test("output is collected up to what was asked for") func outputBound() throws {
         let pair = HTTP2Pair()
         let stream = try #require(pair.client.request(HTTP2Pair.post, body: TestBody()))

@@ -11,6 +11,7 @@ struct RawFrame: Hashable {
     static let endStream: UInt8 = 0x1
     static let ack: UInt8 = 0x1
     static let endHeaders: UInt8 = 0x4
+    static let padded: UInt8 = 0x8
 
     var kind: Kind
     var flags: UInt8 = 0

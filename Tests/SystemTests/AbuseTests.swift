@@ -41,7 +41,7 @@ struct Abuse: Sendable, CustomTestStringConvertible {
         each("http2_abuse.py", "headers_too_large", "continuation_flood", "hpack_bomb", "many_headers", "long_header"),
         each(
             "http2_abuse.py", "protocol_error", "broken_hpack", "zero_window_update", "window_overflow", "data_after_end", "data_on_idle",
-            "even_stream", "frame_above_its_size", "interrupted_headers", "request_without_a_path", "connection_header"),
+            "even_stream", "frame_above_its_size", "interrupted_headers", "too_many_streams", "request_without_a_path", "connection_header"),
     ]
 
     private static let streams = [
@@ -51,7 +51,9 @@ struct Abuse: Sendable, CustomTestStringConvertible {
         each("door_abuse.py", "bad_handshake", "grpc_encoding", "grpc_timeout_that_is_none", "grpc_other_format"),
         [Abuse(script: "door_abuse.py", name: "wrong_requests", drop: "bad_handshake", count: 8)],
         each("door_abuse.py", "call_deadline", "grpc_deadline"),
-        each("door_abuse.py", nil, "grpc_timeout_of_ages", "connection_without_streams", "websocket_without_a_close"),
+        each(
+            "door_abuse.py", nil, "grpc_timeout_of_ages", "connection_without_streams", "websocket_without_a_close",
+            "trailers_of_an_answered_request", "paths_of_all_kinds"),
         each("door_abuse.py", "unauthenticated", "before_hello"),
         each("door_abuse.py", "slow_consumer", "stream_that_is_not_read", "connection_that_is_not_read"),
     ]

@@ -42,7 +42,7 @@ enum ClientDoor {
 
     private static func connect(_ request: HTTP2Headers, _ target: RequestTarget, compresses: Bool) -> ClientDoor {
         guard request[":protocol"] == "websocket" else { return .refused(.problem(501, "no protocol but websocket is connected to")) }
-        guard target.path == webSocketPath else { return .refused(.problem(404, "no WebSocket is served at this path")) }
+        guard target.path == webSocketPath else { return .refused(.problem(404, "WebSockets are opened at /v1/ws")) }
         guard request["sec-websocket-version"] == WebSocketHandshake.version else {
             return .refused(.problem(400, "WebSocket version 13 is spoken here", headers: [("sec-websocket-version", "13")]))
         }
@@ -104,7 +104,7 @@ enum ClientDoor {
 
 /// What a client offers in a WebSocket handshake, on either version of HTTP.
 enum WebSocketOffer {
-    static let noSubprotocol = "no offered subprotocol is heliograph.v1.json or heliograph.v1.proto"
+    static let noSubprotocol: StaticString = "no offered subprotocol is heliograph.v1.json or heliograph.v1.proto"
 
     /// JSON when nothing is offered; nil when nothing that is offered is known.
     static func encoding(among offers: [String]) -> FrameEncoding? {
@@ -113,9 +113,8 @@ enum WebSocketOffer {
 }
 
 extension HTTPAnswer {
-    /// An error for people, in JSON.
-    /// - Parameter text: ours, without anything from outside: it is not escaped.
-    static func problem(_ status: Int, _ text: String, headers: [(name: String, value: String)] = []) -> HTTPAnswer {
+    /// An error for people, in JSON. A text of our own, which needs no escapes.
+    static func problem(_ status: Int, _ text: StaticString, headers: [(name: String, value: String)] = []) -> HTTPAnswer {
         HTTPAnswer(status: status, headers: headers, body: #"{"error":"\#(text)"}"#)
     }
 }

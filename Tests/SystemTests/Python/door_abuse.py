@@ -101,6 +101,25 @@ def wrong_requests():
     expect_alive(connection)
 
 
+def trailers_of_an_answered_request():
+    """They are no request of their own."""
+    connection = Connection()
+    stream = connection.request("POST", "/v1/ping")
+    connection.h2.send_headers(stream.number, [("x", "y")], end_stream=True)
+    connection.flush()
+    check_equal(stream.status, 405, "one answer")
+    stream.body()
+    expect_alive(connection)
+
+
+def paths_of_all_kinds():
+    connection = Connection()
+    for path in ('/v1/"%0a\\', "/" + "%" * 3_000, "/\u00e4", "//v1/ping", "/v1/ping/../ping"):
+        for stream in (connection.request("GET", path, end=True), connection.connect(path=path)):
+            check_equal(stream.status, 404, path)
+            check("error" in json.loads(stream.body()), "the answer is JSON")
+
+
 # ndjson.
 
 

@@ -156,6 +156,13 @@ def frame_above_its_size():
     expect_goaway(connection, FRAME_SIZE_ERROR)
 
 
+def too_many_streams():
+    """More than our settings allow, from a peer that has acknowledged them."""
+    connection = RawConnection()
+    connection.flood(lambda n: [headers(2 * n + 1, STREAM)], 300)
+    expect_goaway(connection, PROTOCOL_ERROR)
+
+
 def interrupted_headers():
     """Between HEADERS and its CONTINUATION there may be nothing."""
     connection = RawConnection()
