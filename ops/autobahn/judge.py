@@ -82,7 +82,7 @@ def main():
     target.write_text(summary(results, broken), encoding="utf-8")
     for case, reason in broken:
         print(f"{case}: {reason}", file=sys.stderr)
-    print(f"{len(results) - len(broken)} of {len(expected)} cases accepted", file=sys.stderr)
+    print(f"{len(expected) - len(broken)} of {len(expected)} cases accepted", file=sys.stderr)
     sys.exit(1 if broken or not expected else 0)
 
 
