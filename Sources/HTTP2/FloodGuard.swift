@@ -32,8 +32,12 @@ struct FloodGuard {
         }
     }
 
-    /// Whoever reads much may open windows often.
-    mutating func sent(bytes: Int) { windowUpdates.add(Double(bytes) / 1024) }
+    /// A DATA frame that we sent may be answered with a PING and two WINDOW_UPDATEs: some clients measure their path with each, and open
+    /// windows as they read.
+    mutating func sentData(bytes: Int) {
+        control.add(1)
+        windowUpdates.add(2 + Double(bytes) / 1024)
+    }
 }
 
 /// Tokens that grow with time up to a burst.

@@ -3,13 +3,10 @@ public enum HTTP2ErrorCode: UInt32, Hashable, Sendable {
     case noError = 0x0
     case protocolError = 0x1
     case internalError = 0x2
-    case flowControlError = 0x3
     case streamClosed = 0x5
-    case frameSizeError = 0x6
     case refusedStream = 0x7
     case cancel = 0x8
     case enhanceYourCalm = 0xb
-    case inadequateSecurity = 0xc
 }
 
 /// Why a connection is ended by this side. The label is for metrics.

@@ -19,7 +19,7 @@ public enum HTTP2BodyEnd: Hashable, Sendable {
 
 /// What the peer did, in its order. Collected while bytes are read and acted upon afterwards: nghttp2 must not be called from its callbacks.
 public enum HTTP2Event: Hashable, Sendable {
-    /// A whole block: a request, a response, or trailers.
+    /// A whole block: a request; for a client a response or its trailers.
     case headers(stream: Int32, HTTP2Headers, endsStream: Bool)
     /// To be given back with `consume`.
     case data(stream: Int32, ByteBuffer)
@@ -54,6 +54,8 @@ public final class HTTP2Session {
     private var fields = HTTP2Headers()
     private var fieldBytes = 0
     private var fault: HTTP2Fault?
+    /// Told after the library has returned: a callback that fails while sending would be called again with the same frame.
+    private var faultWhileSending: HTTP2Fault?
     private var outputBytesMax = 0
     /// The peer has acknowledged our settings (RFC 9113, section 6.5.3).
     public private(set) var hasAgreedSettings = false
@@ -77,9 +79,8 @@ public final class HTTP2Session {
 
     /// Nothing more will be read or written: the connection can be closed.
     public var isOver: Bool {
-        session == nil || (nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0)
+        (nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0)
     }
-    public var wantsToWrite: Bool { nghttp2_session_want_write(session) != 0 }
     /// RFC 8441, section 3.
     public var peerAllowsExtendedConnect: Bool {
         nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
@@ -126,6 +127,12 @@ public final class HTTP2Session {
                 terminate(fault.code)
                 throw fault
             }
+            if let found = faultWhileSending {
+                faultWhileSending = nil
+                fault = found
+                terminate(found.code)
+                throw found
+            }
             if count > 0, let chunk { output.writeBytes(UnsafeRawBufferPointer(start: chunk, count: count)) }
             guard output.readableBytes > before else { return }
         }
@@ -163,6 +170,9 @@ public final class HTTP2Session {
     public func reset(stream: Int32, _ code: HTTP2ErrorCode) {
         nghttp2_submit_rst_stream(session, 0, stream, code.rawValue)
     }
+
+    /// The connection is gone, and with it all streams: lets go of whoever was to send on them.
+    public func forgetBodies() { bodies = [:] }
 
     /// Tells the peer to open no more streams, without refusing those that are on their way (RFC 9113, section 6.8).
     public func announceShutdown() { nghttp2_submit_shutdown_notice(session) }
@@ -270,8 +280,8 @@ extension HTTP2Session {
             return HTTP2Session.of(data)?.fieldReceived(name, value) == true ? 0 : HTTP2Session.refuse
         }
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, data in
-            if let frame { HTTP2Session.of(data)?.frameReceived(frame.pointee) }
-            return 0
+            guard let frame, let session = HTTP2Session.of(data) else { return 0 }
+            return session.frameReceived(frame.pointee) ? 0 : HTTP2Session.refuse
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, stream, bytes, count, data in
             let bytes = ByteBuffer(bytes: UnsafeRawBufferPointer(start: bytes, count: count))
@@ -283,8 +293,8 @@ extension HTTP2Session {
             return 0
         }
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, data in
-            guard let frame, let session = HTTP2Session.of(data) else { return 0 }
-            return session.frameSent(frame.pointee) ? 0 : HTTP2Session.refuse
+            if let frame { HTTP2Session.of(data)?.frameSent(frame.pointee) }
+            return 0
         }
         nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, header, length, _, data in
             guard let frame, let header, let session = HTTP2Session.of(data) else { return HTTP2Session.refuse }
@@ -299,22 +309,20 @@ extension HTTP2Session {
             case NGHTTP2_PING.rawValue, NGHTTP2_SETTINGS.rawValue, NGHTTP2_PRIORITY.rawValue: .control
             case NGHTTP2_RST_STREAM.rawValue: .reset
             case NGHTTP2_WINDOW_UPDATE.rawValue: .windowUpdate
-            case NGHTTP2_DATA.rawValue where header.length == 0 && header.flags & endStreamFlag == 0: .control
             default: nil
             }
         return count(kind)
     }
 
-    private func frameSent(_ frame: nghttp2_frame) -> Bool {
+    private func frameSent(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
-        case NGHTTP2_DATA.rawValue: guardian.sent(bytes: frame.hd.length)
+        case NGHTTP2_DATA.rawValue: guardian.sentData(bytes: frame.hd.length)
         case NGHTTP2_RST_STREAM.rawValue:
             noteBreach(frame.rst_stream.error_code)
-            return count(.reset)
+            if !count(.reset) { (faultWhileSending, fault) = (fault, nil) }
         case NGHTTP2_GOAWAY.rawValue: noteBreach(frame.goaway.error_code)
         default: break
         }
-        return true
     }
 
     /// The library answers most breaches by itself, and not all of them come to its callback for invalid frames: what it sends tells.
@@ -347,20 +355,28 @@ extension HTTP2Session {
 
     private var endStreamFlag: UInt8 { UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) }
 
-    private func frameReceived(_ frame: nghttp2_frame) {
+    private func frameReceived(_ frame: nghttp2_frame) -> Bool {
         let header = frame.hd
         let endsStream = header.flags & endStreamFlag != 0
         switch UInt32(header.type) {
         case NGHTTP2_HEADERS.rawValue:
-            events.append(.headers(stream: header.stream_id, fields, endsStream: endsStream))
+            // Nothing that a client could say in trailers means something here.
+            if role == .client || frame.headers.cat == NGHTTP2_HCAT_REQUEST {
+                events.append(.headers(stream: header.stream_id, fields, endsStream: endsStream))
+            } else if endsStream {
+                events.append(.endOfStream(stream: header.stream_id))
+            }
         case NGHTTP2_DATA.rawValue where endsStream:
             events.append(.endOfStream(stream: header.stream_id))
+        case NGHTTP2_DATA.rawValue where header.length <= frame.data.padlen:
+            return count(.control)
         case NGHTTP2_GOAWAY.rawValue:
             events.append(.goaway(lastStream: frame.goaway.last_stream_id, code: frame.goaway.error_code))
         case NGHTTP2_SETTINGS.rawValue:
             if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { events.append(.settings) } else { hasAgreedSettings = true }
         default: break
         }
+        return true
     }
 
     private func closed(_ stream: Int32, _ code: UInt32) {

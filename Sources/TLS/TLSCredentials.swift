@@ -27,6 +27,8 @@ public final class TLSCredentials: Sendable {
     private let settings: Settings
     private let logger: Logger
     private let state: Mutex<State>
+    /// One reader at a time: what was read last must be what is kept.
+    private let reading = Mutex(())
 
     /// Reads the files.
     /// - Throws: `TLSConfigurationFault`
@@ -48,17 +50,21 @@ public final class TLSCredentials: Sendable {
 
     /// Reads the files, whether they have changed or not. Blocks for the time of it: not for event loops.
     public func reload() {
-        let marks = settings.files.map(FileMark.init)
-        state.withLock { $0.watch.loaded(marks) }
-        read()
+        reading.withLock { _ in
+            let marks = settings.files.map(FileMark.init)
+            state.withLock { $0.watch.loaded(marks) }
+            read()
+        }
     }
 
     /// Reads the files if they have changed since they were last read, and not since the last look: whoever replaces a chain and its key
     /// does it in two steps. Blocks for the time of it: not for event loops.
     public func look(now: Instant = now()) {
-        let marks = settings.files.map(FileMark.init)
-        let isDue = state.withLock { state in state.watch.look(marks) || now - state.madeAt >= Self.renewAfter }
-        if isDue { read() }
+        reading.withLock { _ in
+            let marks = settings.files.map(FileMark.init)
+            let isDue = state.withLock { state in state.watch.look(marks) || now - state.madeAt >= Self.renewAfter }
+            if isDue { read() }
+        }
     }
 
     private func read() {

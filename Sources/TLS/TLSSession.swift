@@ -123,7 +123,7 @@ public final class TLSSession {
         changeKeysIfDue(records)
         var written = 0
         // Takes everything: the BIO never refuses, and partial writes are not asked for.
-        guard SSL_write_ex(ssl, bytes.baseAddress, bytes.count, &written) == 1 else { throw failed(result: 0) }
+        guard SSL_write_ex(ssl, bytes.baseAddress, bytes.count, &written) == 1 else { throw failed() }
     }
 
     /// What is written next begins with the change.
@@ -157,7 +157,7 @@ public final class TLSSession {
             handshake = summary()
             transport.steps = 0
         } else if SSL_get_error(ssl, result) != SSL_ERROR_WANT_READ {
-            throw failed(result: result)
+            throw failed()
         } else if handshakeBytes > Self.handshakeBytesMax {
             fault = .handshakeTooLarge
             throw .handshakeTooLarge
@@ -180,7 +180,7 @@ public final class TLSSession {
             case SSL_ERROR_ZERO_RETURN:
                 peerHasClosed = true
                 return
-            default: throw failed(result: result)
+            default: throw failed()
             }
         }
     }
@@ -191,7 +191,7 @@ public final class TLSSession {
         return found
     }
 
-    private func failed(result: Int32) -> TLSFault {
+    private func failed() -> TLSFault {
         let found = OpenSSLErrors.fault(verification: SSL_get_verify_result(ssl))
         fault = found
         return found

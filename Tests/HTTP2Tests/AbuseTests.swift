@@ -21,6 +21,9 @@ struct AbuseTests {
             [RawFrame(kind: .priority, stream: 2 * n + 1, payload: [0, 0, 0, 0, 1])]
         },
         Flood(testDescription: "empty DATA", perSecond: 50, opens: true) { _ in [RawFrame(kind: .data, stream: 1)] },
+        Flood(testDescription: "DATA with nothing but padding", perSecond: 50, opens: true) { _ in
+            [RawFrame(kind: .data, flags: 0x8, stream: 1, payload: [0])]
+        },
         Flood(testDescription: "WINDOW_UPDATE", perSecond: 100) { _ in [.windowUpdate(0, by: 1)] },
         Flood(testDescription: "rapid reset", perSecond: 100) { n in [.headers(2 * n + 1, HTTP2Pair.post), .reset(2 * n + 1)] },
         Flood(testDescription: "requests that must be reset", perSecond: 100) { n in [.headers(2 * n + 1, [":method": "GET"])] },
@@ -47,6 +50,33 @@ struct AbuseTests {
         let interval = TimeSpan(nanoseconds: 1_050_000_000 / Int64(flood.perSecond))
         #expect(peer.flood(count, every: interval, flood.frames) == count, "\(String(describing: peer.fault))")
         #expect(peer.goaway == nil)
+    }
+
+    @Test("a client that measures its path with every DATA frame is not cut") func measuringPeer() throws {
+        let peer = RawPeer()
+        let body = TestBody("", end: nil)
+        peer.send([.headers(1, HTTP2Pair.post)])
+        peer.server.respond(stream: 1, [":status": "200"], body: body)
+        for _ in 0..<5_000 {
+            body.bytes.writeString("a message")
+            peer.server.resume(stream: 1)
+            peer.send([.windowUpdate(0, by: 9), .windowUpdate(1, by: 9), .ping])
+        }
+        #expect(peer.fault == nil && peer.goaway == nil, "\(String(describing: peer.fault))")
+    }
+
+    @Test("a connection that is gone lets go of its streams") func forgottenBodies() {
+        let peer = RawPeer()
+        weak var body: TestBody?
+        do {
+            let held = TestBody("", end: nil)
+            body = held
+            peer.send([.headers(1, HTTP2Pair.post)])
+            peer.server.respond(stream: 1, [":status": "200"], body: held)
+        }
+        #expect(body != nil, "as long as the stream is there it is asked")
+        peer.server.forgetBodies()
+        #expect(body == nil)
     }
 
     @Test("a client that resets each finished stream 50 times a second is not cut") func gentleResets() {

@@ -35,10 +35,11 @@ struct TokenBucketTests {
             let taken = (0..<100).count { _ in guardian.count(kind, now: .zero) }
             #expect(taken == most)
         }
-        guardian.sent(bytes: 10 << 10)
-        let earned = (0..<100).count { _ in guardian.count(.windowUpdate, now: .zero) }
-        let others = guardian.count(.control, now: .zero)
-        #expect(earned == 10 && !others)
+        guardian.sentData(bytes: 10 << 10)
+        let windowUpdates = (0..<100).count { _ in guardian.count(.windowUpdate, now: .zero) }
+        let pings = (0..<100).count { _ in guardian.count(.control, now: .zero) }
+        let resets = guardian.count(.reset, now: .zero)
+        #expect(windowUpdates == 12 && pings == 1 && !resets)
     }
 }
 

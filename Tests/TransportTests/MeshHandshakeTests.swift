@@ -158,7 +158,7 @@ struct MeshHandshakeTests {
         let none = try await RawPeer.connect(to: port)
         try await eventually("both are closed") { half.isClosed && none.isClosed }
         #expect(try await b.drops(.handshakeTimeout) == 2)
-        #expect(try none.refusal() == "no hello within 500 ms")
+        #expect(try none.refusal() == "no hello within 2000 ms")
         try await b.stop()
     }
 

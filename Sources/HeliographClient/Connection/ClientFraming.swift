@@ -2,9 +2,12 @@ import NIOCore
 import Wire
 
 /// How the frames of a session are cut out of a transport's bytes, and put into them. Lives on one event loop.
-enum ClientFraming {
-    case webSocket(WebSocketParser, FrameEncoding, WebSocketDeflater?)
-    case stream(StreamFraming, FrameEncoding)
+struct ClientFraming {
+    /// One of the two is set, and changed in place: a copy would be paid for with the fragments that it holds.
+    private var parser: WebSocketParser?
+    private var framing: StreamFraming?
+    private let encoding: FrameEncoding
+    private let deflater: WebSocketDeflater?
 
     /// A server's WebSocket message holds one or more frames of at most 1 MiB.
     static let messageBytesMax = 4 << 20
@@ -23,34 +26,28 @@ enum ClientFraming {
 
     /// - Parameter deflate: what was agreed on, for a WebSocket.
     init(_ transport: ClientTransport, deflate: PermessageDeflate?) {
-        guard transport.isStream else {
+        encoding = transport.encoding
+        deflater = deflate == nil ? nil : WebSocketDeflater(windowBits: WebSocketDeflater.windowBitsRange.upperBound)
+        if transport.isStream {
+            framing = StreamFraming(encoding, frameBytesMax: Self.frameBytesMax)
+        } else {
             let inflater = deflate == nil ? nil : WebSocketInflater()
-            let parser = WebSocketParser(role: .client, messageBytesMax: Self.messageBytesMax, inflater: inflater)
-            let deflater = deflate == nil ? nil : WebSocketDeflater(windowBits: WebSocketDeflater.windowBitsRange.upperBound)
-            self = .webSocket(parser, transport.encoding, deflater)
-            return
+            parser = WebSocketParser(role: .client, messageBytesMax: Self.messageBytesMax, inflater: inflater)
         }
-        self = .stream(StreamFraming(transport.encoding, frameBytesMax: Self.frameBytesMax), transport.encoding)
     }
 
     /// Takes the next event from the front of `inbox`; nil means that more bytes are needed. What is not taken must be there, with more
     /// behind it, at the next call.
     mutating func next(_ inbox: inout ByteBuffer) -> Event? {
-        switch self {
-        case .webSocket(var parser, let encoding, let deflater):
-            defer { self = .webSocket(parser, encoding, deflater) }
-            while let event = parser.next(&inbox) {
-                if let event = Self.meaning(of: event, encoding) { return event }
-            }
-            return nil
-        case .stream(var framing, let encoding):
-            defer { self = .stream(framing, encoding) }
-            return Self.nextFrame(&framing, &inbox)
+        if framing != nil { return nextFrame(&inbox) }
+        while let event = parser?.next(&inbox) {
+            if let event = meaning(of: event) { return event }
         }
+        return nil
     }
 
     /// Nil for what needs no answer.
-    private static func meaning(of event: WebSocketParser.Event, _ encoding: FrameEncoding) -> Event? {
+    private func meaning(of event: WebSocketParser.Event) -> Event? {
         switch event {
         case .text(let payload) where encoding.opcode == .text: .frames(payload)
         case .binary(let payload) where encoding.opcode == .binary: .frames(payload)
@@ -62,12 +59,12 @@ enum ClientFraming {
         }
     }
 
-    private static func nextFrame(_ framing: inout StreamFraming, _ inbox: inout ByteBuffer) -> Event? {
+    private mutating func nextFrame(_ inbox: inout ByteBuffer) -> Event? {
         do throws(StreamFraming.Fault) {
-            return try framing.next(&inbox).map { .frames($0) }
+            return try framing?.next(&inbox).map { .frames($0) }
         } catch {
             switch error {
-            case .tooLarge: return .fault(code: WebSocketCloseCode.messageTooBig, "the server sent a frame above \(frameBytesMax) bytes")
+            case .tooLarge: return .fault(code: WebSocketCloseCode.messageTooBig, "the server sent a frame above \(Self.frameBytesMax) bytes")
             case .compressed: return .fault(code: WebSocketCloseCode.protocolError, "the server sent a compressed message unasked")
             }
         }
@@ -77,26 +74,25 @@ enum ClientFraming {
 
     /// Appends frames in the encoding of the transport. A client masks afresh each time (RFC 6455, section 5.3).
     func append(_ payload: ByteBuffer, to buffer: inout ByteBuffer) {
-        switch self {
-        case .stream(_, let encoding):
+        if framing != nil {
             buffer.writeImmutableBuffer(payload)
             // A line ends with what stands between two frames elsewhere.
             encoding.appendSeparator(to: &buffer)
-        case .webSocket(_, let encoding, let deflater?):
+        } else if let deflater {
             WebSocketFrames.appendCompressed(encoding.opcode, payload, mask: .random(in: 0...(.max)), deflater: deflater, to: &buffer)
-        case .webSocket(_, let encoding, nil):
+        } else {
             WebSocketFrames.append(encoding.opcode, payload, mask: .random(in: 0...(.max)), to: &buffer)
         }
     }
 
     func appendPong(_ ping: ByteBuffer, to buffer: inout ByteBuffer) {
-        guard case .webSocket = self else { return }
+        guard parser != nil else { return }
         WebSocketFrames.appendPong(ping, mask: .random(in: 0...(.max)), to: &buffer)
     }
 
     /// The last bytes of this side. A stream has none: its end is the transport's.
     func appendClose(code: UInt16, to buffer: inout ByteBuffer) {
-        guard case .webSocket = self else { return }
+        guard parser != nil else { return }
         WebSocketFrames.appendClose(code: code, mask: .random(in: 0...(.max)), to: &buffer)
     }
 }

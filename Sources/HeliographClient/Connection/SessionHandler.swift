@@ -25,6 +25,8 @@ final class SessionHandler: ChannelDuplexHandler {
         let closed: EventLoopPromise<DisconnectCause>
     }
 
+    private static let readBytesKept = 64 << 10
+
     private let transport: ClientTransport
     private let traffic: Traffic
     private let outcome: Outcome
@@ -75,6 +77,8 @@ final class SessionHandler: ChannelDuplexHandler {
         guard case .open = phase else { return }
         var bytes = unwrapInboundIn(data)
         traffic.received()
+        // A relay whose frames never end with its packets would make this grow for ever.
+        if inbox.readerIndex > max(Self.readBytesKept, inbox.readableBytes) { inbox.discardReadBytes() }
         if inbox.readableBytes == 0 { inbox = bytes } else { inbox.writeBuffer(&bytes) }
         while case .open = phase, let event = framing.next(&inbox) { handle(event, context) }
         if inbox.readableBytes == 0 { inbox = ByteBuffer() }

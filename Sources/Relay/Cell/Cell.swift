@@ -202,13 +202,13 @@ final class Cell {
     /// An empty buffer with storage, for what is encoded once and copied.
     func takeScratch() -> ByteBuffer {
         defer { scratch = ByteBuffer() }
+        // Only now: as long as whoever gave it back still held it, this would have made a new one.
+        scratch.clear()
         return scratch
     }
 
     func giveBack(scratch used: ByteBuffer) {
-        guard used.capacity <= Self.scratchBytesMax else { return }
-        scratch = used
-        scratch.clear()
+        if used.capacity <= Self.scratchBytesMax { scratch = used }
     }
 
     @inline(__always)

@@ -15,6 +15,8 @@ extension ClientListenerSettings {
         idleTimeout = timings.connectionIdle
         writeTimeout = timings.writeTimeout
         compresses = context.configuration.compression
+        // Some more than may be sessions, so that one too many is told so.
+        socketsPerCellMax = limits.connectionsMax / context.configuration.cells + 1_000
         connectionsPerAddressMax = limits.connectionsPerAddressMax
         if let credentials = context.encryption.client { tls = { credentials.context } }
         allowsPlaintext = context.configuration.tls.client?.allowsPlaintext ?? true

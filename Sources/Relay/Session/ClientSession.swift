@@ -122,7 +122,7 @@ final class ClientSession: ClientConnectionDelegate {
 
     func connectionFinished() {
         isFinishing = true
-        if case .awaitingHello = state { return goodbye(.unauthenticated, "hello comes first") }
+        if case .awaitingHello = state { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
         closeWhenSettled()
     }
 

@@ -11,6 +11,7 @@ final class ClientAcceptor {
     let settings: ClientListenerSettings
     private let addresses: AddressLimit
     private let logger: Logger
+    private var sockets = 0
 
     init(front: any ClientFront, settings: ClientListenerSettings, addresses: AddressLimit, logger: Logger) {
         self.front = front
@@ -26,15 +27,27 @@ final class ClientAcceptor {
 
     /// Puts the socket into the pipeline of a connection that was accepted.
     func accept(_ channel: any Channel) throws {
+        guard sockets < settings.socketsPerCellMax else {
+            front.countDrop(.connectionLimit)
+            return channel.close(promise: nil)
+        }
         let key = AddressLimit.Key(channel.remoteAddress)
         if let key, !addresses.enter(key) {
             front.countDrop(.addressLimit)
             return channel.close(promise: nil)
         }
-        try channel.pipeline.syncOperations.addHandler(ClientSocket(channel: channel, acceptor: self, address: key))
+        sockets += 1
+        let socket = ClientSocket(channel: channel, acceptor: self, address: key)
+        do {
+            try channel.pipeline.syncOperations.addHandler(socket)
+        } catch {
+            closed(socket)
+            throw error
+        }
     }
 
     func closed(_ socket: ClientSocket) {
+        sockets -= 1
         if let key = socket.address { addresses.leave(key) }
     }
 

@@ -33,11 +33,6 @@ public final class ClientConnection {
         case stream(HTTP2Stream)
     }
 
-    private enum Inbound {
-        case webSocket(WebSocketParser)
-        case stream(StreamFraming)
-    }
-
     public let door: Door
     public let format: FrameFormat
     public let eventLoop: any EventLoop
@@ -54,7 +49,9 @@ public final class ClientConnection {
     /// One of the two is set.
     private let socket: ClientSocket?
     private let stream: HTTP2Stream?
-    private var inbound: Inbound
+    /// One of the two is set, and changed in place: a copy would be paid for with the fragments that it holds.
+    private var parser: WebSocketParser?
+    private var framing: StreamFraming?
     private var unread: ByteBuffer?
     private(set) var outbox: FrameBatch
     private var isClosing = false
@@ -65,6 +62,7 @@ public final class ClientConnection {
     private var reportedSlow = false
     private let outboxBytesMax: Int
 
+    private static let readBytesKept = 16 << 10
     /// How long a peer may take to answer our close with its own.
     private static let closeTimeout = TimeAmount.seconds(2)
 
@@ -77,28 +75,20 @@ public final class ClientConnection {
         case .stream(let stream): (socket, self.stream, eventLoop, peer) = (nil, stream, stream.eventLoop, stream.peer)
         }
         outbox = FrameBatch(format, deflater: tools.deflater(for: format))
-        inbound =
-            switch format.framing {
-            case .webSocket(let windowBits):
-                .webSocket(
-                    WebSocketParser(
-                        role: .server, messageBytesMax: settings.helloBytesMax, inflater: windowBits == nil ? nil : tools.inflater))
-            case .stream: .stream(StreamFraming(format.encoding, frameBytesMax: settings.helloBytesMax))
-            }
+        switch format.framing {
+        case .webSocket(let windowBits):
+            let inflater = windowBits == nil ? nil : tools.inflater
+            parser = WebSocketParser(role: .server, messageBytesMax: settings.helloBytesMax, inflater: inflater)
+        case .stream: framing = StreamFraming(format.encoding, frameBytesMax: settings.helloBytesMax)
+        }
     }
 
     public var encoding: FrameEncoding { format.encoding }
 
     /// After hello messages are smaller.
     public func limitMessages(to bytes: Int) {
-        switch inbound {
-        case .webSocket(var parser):
-            parser.messageBytesMax = bytes
-            inbound = .webSocket(parser)
-        case .stream(var framing):
-            framing.frameBytesMax = bytes
-            inbound = .stream(framing)
-        }
+        parser?.messageBytesMax = bytes
+        framing?.frameBytesMax = bytes
     }
 
     public var isOpen: Bool { !isClosing && socket?.isOpen ?? true }
@@ -114,6 +104,8 @@ public final class ClientConnection {
         var buffer = bytes
         if var earlier = unread {
             unread = nil
+            // A peer whose frames never end with its packets would make this grow for ever.
+            if earlier.readerIndex > max(Self.readBytesKept, earlier.readableBytes) { earlier.discardReadBytes() }
             earlier.writeBuffer(&buffer)
             buffer = earlier
         }
@@ -125,13 +117,7 @@ public final class ClientConnection {
     }
 
     private func readWebSocket(_ buffer: inout ByteBuffer) {
-        while !peerClosed, !hasEnded, let event = nextEvent(&buffer) { handle(event) }
-    }
-
-    private func nextEvent(_ buffer: inout ByteBuffer) -> WebSocketParser.Event? {
-        guard case .webSocket(var parser) = inbound else { return nil }
-        defer { inbound = .webSocket(parser) }
-        return parser.next(&buffer)
+        while !peerClosed, !hasEnded, let event = parser?.next(&buffer) { handle(event) }
     }
 
     private func readStream(_ buffer: inout ByteBuffer) {
@@ -140,10 +126,8 @@ public final class ClientConnection {
     }
 
     private func nextFrame(_ buffer: inout ByteBuffer) -> ByteBuffer? {
-        guard case .stream(var framing) = inbound else { return nil }
-        defer { inbound = .stream(framing) }
         do throws(StreamFraming.Fault) {
-            return try framing.next(&buffer)
+            return try framing?.next(&buffer)
         } catch {
             switch error {
             case .tooLarge: violated(.messageTooLarge)
@@ -250,7 +234,8 @@ public final class ClientConnection {
     }
 
     private func checkLimit() {
-        guard waitingBytes > outboxBytesMax, !reportedSlow else { return }
+        let holdsTooMuch = stream?.holds(outbox.bytes) ?? false
+        guard waitingBytes > outboxBytesMax || holdsTooMuch, !reportedSlow else { return }
         reportedSlow = true
         delegate?.connectionIsSlow()
     }
@@ -272,6 +257,7 @@ public final class ClientConnection {
     /// A stream takes some of what was flushed.
     func takeFromOutbox(_ count: Int, into buffer: inout ByteBuffer) {
         outbox.take(count, into: &buffer)
+        _ = stream?.holds(outbox.bytes)
         if outbox.isEmpty { reportedSlow = false }
     }
 
@@ -358,7 +344,10 @@ public final class ClientConnection {
     }
 
     /// Forgets what waits: the peer does not read it anyway.
-    public func discardOutbox() { outbox.forget() }
+    public func discardOutbox() {
+        outbox.forget()
+        _ = stream?.holds(outbox.bytes)
+    }
 
     public func closeNow() {
         isClosing = true

@@ -8,7 +8,8 @@ public import TLS
 public struct ClientListenerSettings: Sendable {
     public var helloBytesMax = 1 << 20
     public var outboxBytesMax = 4 << 20
-    /// From a connection's first moment until its TLS handshake is done and its first request is there.
+    /// From a connection's first moment until it is known what it speaks and its TLS handshake is done; then as long again for the first
+    /// request, or HTTP/2's settings.
     public var handshakeTimeout = TimeSpan.seconds(10)
     /// An HTTP/2 connection without streams is asked to go after this long.
     public var idleTimeout = TimeSpan.seconds(60)
@@ -17,6 +18,8 @@ public struct ClientListenerSettings: Sendable {
     /// Connections that the kernel keeps while the cells are busy.
     public var backlog: Int32 = 4096
     public var connectionsPerAddressMax = 20_000
+    /// Connections of one cell, whether they have become sessions or not. One more is closed at once.
+    public var socketsPerCellMax = 100_000
     public var http2 = HTTP2Limits()
     /// Whether permessage-deflate is agreed on with clients that offer it.
     public var compresses = true

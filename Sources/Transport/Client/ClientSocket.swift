@@ -59,6 +59,8 @@ final class ClientSocket: ChannelDuplexHandler {
     var readsThroughPipeline = true
     /// Bytes that NIO holds.
     private(set) var pendingBytes = 0
+    /// The last moment at which the kernel took all of something that had waited.
+    private(set) var progressAt = NIODeadline.now()
     /// The kernel refused a send for good.
     private(set) var hasFailed = false
 
@@ -68,6 +70,7 @@ final class ClientSocket: ChannelDuplexHandler {
     private var phase = Phase.sniffing(ByteBuffer())
     private var tls: TLSSession?
     private var timer: Scheduled<Void>?
+    private var isFlushScheduled = false
 
     init(channel: any Channel, acceptor: ClientAcceptor, address: AddressLimit.Key?) {
         self.address = address
@@ -78,7 +81,6 @@ final class ClientSocket: ChannelDuplexHandler {
     }
 
     var isOpen: Bool { descriptor >= 0 && !hasFailed }
-    var isEncrypted: Bool { tls != nil }
 
     // MARK: Lifecycle
 
@@ -113,6 +115,7 @@ final class ClientSocket: ChannelDuplexHandler {
         phase = .closed
         timer?.cancel()
         timer = nil
+        tls = nil
         let receiver = receiver
         self.receiver = nil
         receiver?.socketEnded()
@@ -200,7 +203,10 @@ final class ClientSocket: ChannelDuplexHandler {
             identified(handshake.alpn == "h2" ? .http2 : .http1, ByteBuffer())
         }
         if plaintext.readableBytes > 0 { deliver(plaintext) }
-        if tls.peerHasClosed { finish() }
+        guard tls.peerHasClosed else { return }
+        // What was asked before the end is answered as far as it can be at once.
+        receiver?.socketReadComplete()
+        finish()
     }
 
     // MARK: Outbound
@@ -284,7 +290,19 @@ final class ClientSocket: ChannelDuplexHandler {
     private func handRest(_ bytes: UnsafeRawBufferPointer, from sent: Int) {
         guard let context, !hasFailed else { return }
         hand(ByteBuffer(bytes: UnsafeRawBufferPointer(rebasing: bytes[sent...])), to: context, nil)
-        context.flush()
+        flushSoon()
+    }
+
+    /// Not at once: a flush can complete, and tell the receiver so, or fail, and end its session, and whoever sends may be walking over
+    /// all sessions of a room.
+    private func flushSoon() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute {
+            bound.value.isFlushScheduled = false
+            bound.value.context?.flush()
+        }
     }
 
     private func hand(_ bytes: ByteBuffer, to context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
@@ -297,6 +315,7 @@ final class ClientSocket: ChannelDuplexHandler {
 
     private func wrote(_ bytes: Int, _ result: Result<Void, any Error>) {
         pendingBytes -= bytes
+        progressAt = .now()
         guard pendingBytes == 0, case .success = result, descriptor >= 0 else { return }
         if case .finishing = phase { closeOutput() } else { receiver?.socketDrained() }
     }

@@ -43,12 +43,15 @@ public final class ConnectionTools {
     // MARK: Buffers
 
     /// An empty buffer with storage, for bytes that are gone again within the tick.
-    func takeBuffer() -> ByteBuffer { buffers.popLast() ?? ByteBuffer() }
+    func takeBuffer() -> ByteBuffer {
+        guard var buffer = buffers.popLast() else { return ByteBuffer() }
+        // Only now: as long as whoever gave it back still held it, this would have made a new one.
+        buffer.clear()
+        return buffer
+    }
 
     func giveBack(_ buffer: ByteBuffer) {
         guard buffers.count < Self.buffersMax, buffer.capacity <= Self.bufferBytesMax else { return }
-        var buffer = buffer
-        buffer.clear()
         buffers.append(buffer)
     }
 

@@ -8,6 +8,7 @@ public struct FrameBatch {
     /// A WebSocket frame is closed and a new one begun past this payload, so that no receiver has to buffer more than about this
     /// much, plus one message, before it can work.
     static let framePayloadGoal = 256 << 10
+    private static let takenBytesKept = 64 << 10
 
     public let format: FrameFormat
     let deflater: WebSocketDeflater?
@@ -103,7 +104,15 @@ public struct FrameBatch {
             isAtEnd = end == taken
         }
         isCut = (isCut || count > 0) && !isAtEnd
-        if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+        if buffer.readableBytes == 0 { buffer = ByteBuffer() } else { discardTaken() }
+    }
+
+    /// An outbox that is never quite empty would keep all that ever went through it.
+    private mutating func discardTaken() {
+        let discarded = buffer.readerIndex
+        guard discarded > max(Self.takenBytesKept, buffer.readableBytes) else { return }
+        buffer.discardReadBytes()
+        if openFrame >= 0 { openFrame -= discarded }
     }
 
     /// Forgets what waits, but for the rest of what was taken in part: the receiver would take the next frame for that.

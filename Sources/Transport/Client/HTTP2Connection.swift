@@ -18,13 +18,16 @@ final class HTTP2Connection: ClientSocketReceiver {
     /// Found in the middle of a fan-out, where no session may end.
     private var faultToTell: HTTP2Fault?
     private var idleSince: Instant?
-    /// The last moment at which the peer's kernel took something, or nothing waited for it.
-    private var progressAt: Instant
+    /// In the outboxes of all streams.
+    var waitingBytes = 0
     private let startedAt: Instant
     private var isEnded = false
 
-    /// Bytes that are collected for one write.
-    private static let outputBytesMax = 256 << 10
+    /// Bytes that are collected for one write. With the frame that goes over it, and encrypted, it fits into a buffer that `ConnectionTools`
+    /// keeps: a larger one would be mapped afresh for every write.
+    private static let outputBytesMax = 192 << 10
+    /// All streams together may hold as much as this many of the largest outboxes.
+    private static let outboxesMax = 4
     /// How often the timers are looked at.
     private static let checkEvery = TimeAmount.seconds(1)
     /// Clients that were told to open no more streams have this long to have heard it.
@@ -37,7 +40,6 @@ final class HTTP2Connection: ClientSocketReceiver {
         let now = Self.now()
         session = HTTP2Session(role: .server, limits: settings.http2, now: now)
         startedAt = now
-        progressAt = now
         idleSince = now
     }
 
@@ -77,14 +79,11 @@ final class HTTP2Connection: ClientSocketReceiver {
     private func handle(_ event: HTTP2Event) {
         switch event {
         case .headers(let id, let headers, let endsStream):
-            if let stream = streams[id] {
-                if endsStream { stream.peerFinished() }
-            } else if headers[":method"] != nil {
-                open(id, headers, endsStream)
-            }  // Else trailers of a request that has its answer.
+            open(id, headers, endsStream)
         case .data(let id, let bytes):
             session.consumeConnection(bytes: bytes.readableBytes)
-            if let stream = streams[id] { stream.received(bytes) } else { session.consume(stream: id, bytes: bytes.readableBytes) }
+            // Without a session nobody reads: the stream gets no credit beyond its first.
+            streams[id]?.received(bytes)
         case .endOfStream(let id): streams[id]?.peerFinished()
         case .streamClosed(let id, _): closed(id)
         case .invalidFrame: front.countDrop(.protocolError)
@@ -159,7 +158,7 @@ final class HTTP2Connection: ClientSocketReceiver {
     }
 
     private func answerCall(_ status: GRPCStatus, _ reason: String, _ id: Int32) {
-        var headers: HTTP2Headers = [":status": "200", "content-type": "application/grpc"]
+        var headers: HTTP2Headers = [":status": "200", "content-type": "application/grpc", "grpc-accept-encoding": "identity"]
         for field in HTTP2Stream.trailers(status, reason).fields { headers.add(field.name, field.value) }
         session.respond(stream: id, headers, body: nil)
         queue()
@@ -175,6 +174,7 @@ final class HTTP2Connection: ClientSocketReceiver {
         let ended = streams
         streams = [:]
         withholding = []
+        session.forgetBodies()
         for stream in ended.values { stream.closed() }
     }
 
@@ -193,13 +193,16 @@ final class HTTP2Connection: ClientSocketReceiver {
         queue()
     }
 
-    /// Collects what the streams can send, first of all what was lent to this one, without writing it yet.
+    /// Collects what the streams can send, first of all what was lent to this one. Written is only what makes room: the rest leaves with what
+    /// the other streams are lent in this tick.
     func fill(for id: Int32) {
-        guard socket.pendingBytes == 0, session.output.readableBytes < Self.outputBytesMax, !hasFailed else { return }
-        if session.output.capacity == 0 { session.output = tools.takeBuffer() }
+        guard socket.pendingBytes == 0, !hasFailed else { return }
         session.resume(stream: id)
         do throws(HTTP2Fault) {
-            try session.fill(bytesMax: Self.outputBytesMax)
+            repeat {
+                if session.output.capacity == 0 { session.output = tools.takeBuffer() }
+                try session.fill(bytesMax: Self.outputBytesMax)
+            } while session.output.readableBytes >= Self.outputBytesMax && write() && socket.pendingBytes == 0
         } catch {
             faultToTell = error
         }
@@ -226,11 +229,13 @@ final class HTTP2Connection: ClientSocketReceiver {
         isQueued = false
         guard !isReading, !hasFailed, !isEnded else { return }
         if let faultToTell { return fail(faultToTell) }
-        if session.output.capacity == 0 { session.output = tools.takeBuffer() }
         do throws(HTTP2Fault) {
-            repeat {
+            // What waits stays in the outboxes, where it is counted, until the socket has room.
+            while socket.pendingBytes == 0 {
+                if session.output.capacity == 0 { session.output = tools.takeBuffer() }
                 try session.fill(bytesMax: Self.outputBytesMax)
-            } while write() && socket.pendingBytes == 0
+                guard write() else { break }
+            }
         } catch {
             return fail(error)
         }
@@ -245,8 +250,10 @@ final class HTTP2Connection: ClientSocketReceiver {
     @discardableResult
     private func write() -> Bool {
         guard session.output.readableBytes > 0 else { return false }
-        session.output.withUnsafeReadableBytes { socket.send($0) }
-        session.output.clear()
+        let bytes = session.output
+        session.output = ByteBuffer()
+        bytes.withUnsafeReadableBytes { socket.send($0) }
+        tools.giveBack(bytes)
         return true
     }
 
@@ -256,9 +263,11 @@ final class HTTP2Connection: ClientSocketReceiver {
         session.output = ByteBuffer()
     }
 
-    func socketDrained() {
-        progressAt = Self.now()
-        pump()
+    func socketDrained() { pump() }
+
+    /// Past the bound of a connection those of its streams are too slow that hold more than the others.
+    func holdsTooMuch(ofWhich bytes: Int) -> Bool {
+        waitingBytes > Self.outboxesMax * settings.outboxBytesMax && bytes * streams.count >= waitingBytes
     }
 
     // MARK: The end
@@ -280,8 +289,7 @@ final class HTTP2Connection: ClientSocketReceiver {
     private func check() -> Bool {
         guard !isEnded else { return false }
         let now = Self.now()
-        if socket.pendingBytes == 0 { progressAt = now }
-        if now - progressAt >= settings.writeTimeout {
+        if socket.pendingBytes > 0, .now() - socket.progressAt >= .nanoseconds(settings.writeTimeout.nanoseconds) {
             front.countDrop(.slowConsumer)
             socket.closeNow()
         } else if !session.hasAgreedSettings, now - startedAt >= settings.handshakeTimeout {

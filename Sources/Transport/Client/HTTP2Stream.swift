@@ -16,6 +16,7 @@ final class HTTP2Stream: HTTP2Body {
     private var lent = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Received bytes for which the peer has no new credit yet: its own answers wait to be read by it first.
     private var withheldBytes = 0
+    private var heldBytes = 0
 
     /// As much may wait for a stream's peer before its requests are not read any further.
     private static let backPressureBytes = 256 << 10
@@ -66,6 +67,7 @@ final class HTTP2Stream: HTTP2Body {
     /// The stream is gone.
     func closed() {
         deadline?.cancel()
+        _ = holds(0)
         let client = client
         self.client = nil
         client?.carrierEnded()
@@ -91,7 +93,14 @@ final class HTTP2Stream: HTTP2Body {
         connection.hasMore(id)
     }
 
-    func cancel() { connection.cancel(id, hasEnded: ending != nil) }
+    func cancel() { connection.cancel(id, hasEnded: ending != nil && readableBytes == 0) }
+
+    /// Says how much waits for this stream's peer. True if that is more than its share of what the connection may hold.
+    func holds(_ bytes: Int) -> Bool {
+        connection.waitingBytes += bytes - heldBytes
+        heldBytes = bytes
+        return connection.holdsTooMuch(ofWhich: bytes)
+    }
 
     static func trailers(_ status: GRPCStatus, _ reason: String) -> HTTP2Headers {
         var trailers: HTTP2Headers = ["grpc-status": "\(status.rawValue)"]

@@ -25,7 +25,4 @@ public enum GRPCTimeout {
         default: nil
         }
     }
-
-    /// Whole milliseconds, rounded up, so that a server never gives up before its client.
-    public static func text(_ span: TimeSpan) -> String { "\(min(99_999_999, max(1, span.milliseconds + 1)))m" }
 }
