@@ -53,7 +53,7 @@ struct Abuse: Sendable, CustomTestStringConvertible {
         each("door_abuse.py", "call_deadline", "grpc_deadline"),
         each(
             "door_abuse.py", nil, "grpc_timeout_of_ages", "connection_without_streams", "websocket_without_a_close",
-            "trailers_of_an_answered_request", "paths_of_all_kinds"),
+            "trailers_of_an_answered_request", "paths_of_all_kinds", "answers_that_are_read_slowly", "answers_that_are_not_read"),
         each("door_abuse.py", "unauthenticated", "before_hello"),
         each("door_abuse.py", "slow_consumer", "stream_that_is_not_read", "connection_that_is_not_read"),
     ]

@@ -65,6 +65,8 @@ public final class ClientConnection {
     private static let readBytesKept = 16 << 10
     /// How long a peer may take to answer our close with its own.
     private static let closeTimeout = TimeAmount.seconds(2)
+    /// What it takes in that time, at least, if it still reads what waits for it.
+    private static let closingBytesLeast = 16 << 10
 
     init(_ door: Door, _ format: FrameFormat, on carrier: Carrier, tools: ConnectionTools, settings: ClientListenerSettings) {
         self.door = door
@@ -332,9 +334,14 @@ public final class ClientConnection {
         closeSoon()
     }
 
+    /// Whoever reads on is waited for: what waits is bounded, and so is the time for it.
     private func closeSoon() {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        eventLoop.scheduleTask(in: Self.closeTimeout) { bound.value.closeNow() }
+        let least = waitingBytes - Self.closingBytesLeast
+        eventLoop.scheduleTask(in: Self.closeTimeout) {
+            let connection = bound.value
+            if connection.waitingBytes > 0, connection.waitingBytes <= least { connection.closeSoon() } else { connection.closeNow() }
+        }
     }
 
     private func finishTransport() {

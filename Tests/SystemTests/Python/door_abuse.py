@@ -217,6 +217,34 @@ def connection_that_is_not_read():
     writer.ask(ping={})
 
 
+def finished_request():
+    """A stream whose client has said its last, with about 240 KB of answers on their way through a window of 16 KB."""
+    room = setting("ROOM")
+    publish(LineSession.begin(Connection(), setting("BOB"))[0], room, 12)
+    session = LineSession(Connection(settings={4: 16_384}))
+    session.send(id=1, hello={"token": setting("ALICE")})
+    for number in (2, 3, 4):
+        session.send(id=number, history={"room": room})
+    session.stream.finish()
+    return session
+
+
+def answers_that_are_read_slowly():
+    """Whoever reads on gets everything, though it takes longer than a close may."""
+    session = finished_request()
+    while not session.stream.is_over:
+        time.sleep(0.4)
+        session.stream.connection.pump()
+    check_equal(sorted(frame["id"] for frame in session.rest()), [1, 2, 3, 4], "answers")
+
+
+def answers_that_are_not_read():
+    session = finished_request()
+    session.stream.connection.h2.acknowledge_received_data = lambda size, stream: None
+    check_equal(session.stream.end(), 8, "the stream is cancelled: its answer is not whole")
+    expect_alive(session.stream.connection)
+
+
 # Silence.
 
 
