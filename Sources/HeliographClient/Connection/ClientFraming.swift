@@ -64,7 +64,8 @@ struct ClientFraming {
             return try framing?.next(&inbox).map { .frames($0) }
         } catch {
             switch error {
-            case .tooLarge: return .fault(code: WebSocketCloseCode.messageTooBig, "the server sent a frame above \(Self.frameBytesMax) bytes")
+            case .tooLarge:
+                return .fault(code: WebSocketCloseCode.messageTooBig, "the server sent a frame above \(Self.frameBytesMax) bytes")
             case .compressed: return .fault(code: WebSocketCloseCode.protocolError, "the server sent a compressed message unasked")
             }
         }
