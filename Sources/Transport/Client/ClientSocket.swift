@@ -59,7 +59,7 @@ final class ClientSocket: ChannelDuplexHandler {
     var readsThroughPipeline = true
     /// Bytes that NIO holds.
     private(set) var pendingBytes = 0
-    /// The last moment at which the kernel took all of something that had waited.
+    /// When the bytes that wait began to, or when the kernel last took all of a piece of them.
     private(set) var progressAt = NIODeadline.now()
     /// The kernel refused a send for good.
     private(set) var hasFailed = false
@@ -306,6 +306,7 @@ final class ClientSocket: ChannelDuplexHandler {
     }
 
     private func hand(_ bytes: ByteBuffer, to context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+        if pendingBytes == 0 { progressAt = .now() }
         pendingBytes += bytes.readableBytes
         let promise = promise ?? eventLoop.makePromise()
         let bound = NIOLoopBound(self, eventLoop: eventLoop)

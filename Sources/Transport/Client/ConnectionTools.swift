@@ -51,7 +51,7 @@ public final class ConnectionTools {
     }
 
     func giveBack(_ buffer: ByteBuffer) {
-        guard buffers.count < Self.buffersMax, buffer.capacity <= Self.bufferBytesMax else { return }
+        guard buffers.count < Self.buffersMax, (1...Self.bufferBytesMax).contains(buffer.capacity) else { return }
         buffers.append(buffer)
     }
 
