@@ -45,7 +45,6 @@ final class ClientSocket: ChannelDuplexHandler {
 
     /// How long a peer may take to close its half after ours.
     private static let lingerMost = TimeAmount.seconds(2)
-    private static let sendFlags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
 
     let eventLoop: any EventLoop
     let tools: ConnectionTools
@@ -269,7 +268,7 @@ final class ClientSocket: ChannelDuplexHandler {
     @inline(__always)
     private func sendDirectly(_ bytes: UnsafeRawBufferPointer) -> Int {
         while true {
-            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Self.sendFlags)
+            let count = sendToKernel(descriptor, bytes)
             if count >= 0 {
                 tools.meter.sends += 1
                 tools.meter.bytes += UInt64(count)
@@ -346,6 +345,12 @@ final class ClientSocket: ChannelDuplexHandler {
     private func closeOutput() { context?.close(mode: .output, promise: nil) }
 
     func closeNow() { context?.close(promise: nil) }
+}
+
+/// Outside of the class, whose own `send` hides the system's.
+@inline(__always)
+private func sendToKernel(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) -> Int {
+    send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
 }
 
 /// The two versions of HTTP that the client listener speaks.
