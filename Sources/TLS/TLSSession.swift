@@ -305,9 +305,12 @@ private final class Transport {
     }
 
     private static func write(_ bio: OpaquePointer?, _ source: UnsafePointer<CChar>?, _ count: Int32) -> Int32 {
-        guard let transport = owner(of: bio), let source, count > 0 else { return -1 }
+        guard let owner = BIO_get_data(bio), let source, count > 0 else { return -1 }
         shim_BIO_clear_retry_flags(bio)
-        transport.outgoing.writeBytes(UnsafeRawBufferPointer(start: source, count: Int(count)))
+        // `TLSSession` holds it: counting references for each record would cost more than the copy.
+        Unmanaged<Transport>.fromOpaque(owner)._withUnsafeGuaranteedRef {
+            _ = $0.outgoing.writeBytes(UnsafeRawBufferPointer(start: source, count: Int(count)))
+        }
         return count
     }
 }

@@ -242,7 +242,7 @@ final class ClientSocket: ChannelDuplexHandler {
     private func sendEncrypted(_ bytes: UnsafeRawBufferPointer) {
         var output = tools.takeBuffer()
         if encrypt(bytes, into: &output) { output.withUnsafeReadableBytes(put) }
-        tools.giveBack(output)
+        tools.giveBack(consume output)
     }
 
     private func encrypt(_ bytes: UnsafeRawBufferPointer, into output: inout ByteBuffer) -> Bool {
