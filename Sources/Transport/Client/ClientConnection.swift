@@ -48,6 +48,8 @@ public final class ClientConnection {
 
     /// One of the two is set.
     private let socket: ClientSocket?
+    /// The socket again, for the fan-out path, which counts no references: `socket` keeps it alive as long as this connection.
+    private let fanOutSocket: Unmanaged<ClientSocket>?
     private let stream: HTTP2Stream?
     /// One of the two is set, and changed in place: a copy would be paid for with the fragments that it holds.
     private var parser: WebSocketParser?
@@ -76,6 +78,7 @@ public final class ClientConnection {
         case .socket(let socket): (self.socket, stream, eventLoop, peer) = (socket, nil, socket.eventLoop, socket.peer)
         case .stream(let stream): (socket, self.stream, eventLoop, peer) = (nil, stream, stream.eventLoop, stream.peer)
         }
+        fanOutSocket = socket.map { Unmanaged.passUnretained($0) }
         outbox = FrameBatch(format, deflater: tools.deflater(for: format))
         switch format.framing {
         case .webSocket(let windowBits):
@@ -285,11 +288,13 @@ public final class ClientConnection {
     public func deliver(_ batch: UnsafeRawBufferPointer) -> Bool {
         guard !isClosing else { return false }
         if isCorked || !outbox.isEmpty { return keep(batch) }
-        guard let socket else { return deliverToStream(batch) }
-        guard socket.pendingBytes == 0 else { return keep(batch) }
-        socket.send(batch)
-        if socket.pendingBytes > 0 { checkLimit() }
-        return socket.hasFailed
+        guard let fanOutSocket else { return deliverToStream(batch) }
+        return fanOutSocket._withUnsafeGuaranteedRef { socket in
+            guard socket.pendingBytes == 0 else { return keep(batch) }
+            socket.send(batch)
+            if socket.pendingBytes > 0 { checkLimit() }
+            return socket.hasFailed
+        }
     }
 
     @inline(never)
