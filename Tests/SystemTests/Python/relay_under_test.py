@@ -38,12 +38,28 @@ def address(name="EU"):
 
 def open_socket(name="EU", protocol="h2"):
     """A connection to a client listener, encrypted where the mesh is."""
-    plain = socket.create_connection(address(name), timeout=DEADLINE)
+    plain = dial(name)
     if not is_encrypted():
         return plain
     secured = trust(protocol).wrap_socket(plain, server_hostname=address(name)[0])
     check_equal(secured.selected_alpn_protocol(), protocol, "ALPN")
     return secured
+
+
+def dial(name="EU"):
+    """A bare TCP connection to a client listener."""
+    return socket.create_connection(address(name), timeout=DEADLINE)
+
+
+def answer_of(connection):
+    """Everything until the server closes."""
+    answer = b""
+    try:
+        while data := connection.recv(1 << 16):
+            answer += data
+    except ConnectionResetError:
+        pass
+    return answer
 
 
 def check(holds, what):

@@ -4,29 +4,13 @@ Run by AbuseTests.swift, which counts the drops and watches a bystander. Exits w
 """
 
 import asyncio
-import socket
 import sys
 
 import websockets
-from relay_under_test import DEADLINE, address, check, check_equal, setting
+from relay_under_test import DEADLINE, answer_of, check, check_equal, dial, setting
 
 # More than the suite allows an address; its bystander has one.
 CONNECTIONS = 60
-
-
-def dial():
-    return socket.create_connection(address(), timeout=DEADLINE)
-
-
-def answer_of(connection):
-    """Everything until the server closes."""
-    answer = b""
-    try:
-        while data := connection.recv(1 << 16):
-            answer += data
-    except ConnectionResetError:
-        pass
-    return answer
 
 
 def send_until_refused(connection, piece, count):

@@ -8,24 +8,10 @@ import socket
 import ssl
 import sys
 
-from relay_under_test import DEADLINE, address, check, check_equal, metrics, open_socket, trust
+from relay_under_test import address, answer_of, check, check_equal, dial, metrics, open_socket, trust
 
 PING = b"GET /v1/ping HTTP/1.1\r\nhost: relay\r\n\r\n"
 ALERT = 21
-
-
-def dial():
-    return socket.create_connection(address(), timeout=DEADLINE)
-
-
-def answer_of(connection):
-    answer = b""
-    try:
-        while data := connection.recv(1 << 16):
-            answer += data
-    except ConnectionResetError:
-        pass
-    return answer
 
 
 class Handshake:
