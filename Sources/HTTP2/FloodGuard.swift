@@ -39,29 +39,3 @@ struct FloodGuard {
         windowUpdates.add(2 + Double(bytes) / 1024)
     }
 }
-
-/// Tokens that grow with time up to a burst.
-struct TokenBucket {
-    private let perSecond: Double
-    private let most: Double
-    private var tokens: Double
-    private var filledAt: Instant
-
-    init(perSecond: Int, burstFactor: Int, now: Instant) {
-        self.perSecond = Double(perSecond)
-        most = Double(perSecond * burstFactor)
-        tokens = most
-        filledAt = now
-    }
-
-    mutating func take(now: Instant) -> Bool {
-        tokens = min(max(most, tokens), tokens + Double((now - filledAt).nanoseconds) / 1e9 * perSecond)
-        filledAt = now
-        guard tokens >= 1 else { return false }
-        tokens -= 1
-        return true
-    }
-
-    /// Earned beside those of time, up to a hundred bursts.
-    mutating func add(_ earned: Double) { tokens = min(tokens + earned, most * 100) }
-}
