@@ -147,7 +147,7 @@ public struct OrderedFeed<Message: Sendable>: Sendable {
 
     private mutating func appendGap(before next: Position, to output: inout [Output]) {
         guard let head, !head.isFollowed(by: next), next > head else { return }
-        let last = Position(epoch: next.epoch, seq: next.seq - 1)
+        let last = next.predecessor
         output.append(.gap(from: head.successor, to: last))
         self.head = last
     }
