@@ -144,7 +144,13 @@ public struct RelayLimits: Hashable, Sendable {
     public var meshFrameBytesMax = 16 << 20
     public var publishQueuePerRoomMax = 4_096
     public var publishBytesPerRoomMax = 16 << 20
+    /// Of a room, at each level of its tree.
     public var tailMessagesMax = 256
+    public var tailBytesMax = 1 << 20
+    /// Of all rooms of a cell together.
+    public var tailBytesPerCellMax = 128 << 20
+    /// Of one session. Twice as many may come in a burst.
+    public var publishesPerSecondMax = 1_000
     public var requestsInFlightMax = 50_000
     public var logMessagesMax = 10_000
     public var dedupKeysPerRoomMax = 100_000
@@ -160,6 +166,8 @@ public struct RelayTimings: Hashable, Sendable {
     public var connectionIdle = TimeSpan.seconds(60)
     /// An HTTP/2 connection whose peer takes nothing for this long is closed.
     public var writeTimeout = TimeSpan.seconds(20)
+    /// A session whose peer takes nothing of what waits for it for this long is told to come back.
+    public var outboxStall = TimeSpan.seconds(30)
     public var heartbeatDefault = TimeSpan.seconds(25)
     public var linkPing = TimeSpan.milliseconds(500)
     public var linkSilence = TimeSpan.seconds(3)

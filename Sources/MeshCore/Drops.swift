@@ -21,8 +21,12 @@ public enum DropReason: String, CaseIterable, Sendable {
     case http2Flood = "http2_flood"
     case callDeadline = "call_deadline"
     case slowConsumer = "slow_consumer"
+    // What a session that reads too slowly is not sent.
+    case ephemeralShed = "ephemeral_shed"
+    case typingShed = "typing_shed"
     // The tree.
     case publishQueueFull = "publish_queue_full"
+    case publishRate = "publish_rate"
     case publishTimeout = "publish_timeout"
     case noRoute = "no_route"
     case staleGeneration = "stale_generation"

@@ -13,11 +13,13 @@ import Wire
               maxServerFrameBytes: 128KiB
               outboxBytesMax: 256KiB
               connectionsPerAddressMax: 40
+              publishesPerSecondMax: 200
             timings:
               handshakeTimeout: 1s
               helloTimeout: 5s
               connectionIdle: 1s
               writeTimeout: 2s
+              outboxStall: 2s
             """), .timeLimit(.minutes(3))) enum StrictDoors
 {}
 

@@ -19,6 +19,11 @@ struct CellFigures: Sendable {
     var publishedEphemeral: UInt64 = 0
     var publishedDuplicate: UInt64 = 0
     var appendBatches: UInt64 = 0
+    /// Replays that a level did not have and asked for.
+    var replayAsks: UInt64 = 0
+    /// Sessions that were served from history because they read too slowly.
+    var fellBehind: UInt64 = 0
+    var replayed: UInt64 = 0
     var tlsHandshakes: UInt64 = 0
     var tlsResumptions: UInt64 = 0
 
@@ -31,6 +36,9 @@ struct CellFigures: Sendable {
         publishedEphemeral += other.publishedEphemeral
         publishedDuplicate += other.publishedDuplicate
         appendBatches += other.appendBatches
+        replayAsks += other.replayAsks
+        fellBehind += other.fellBehind
+        replayed += other.replayed
         tlsHandshakes += other.tlsHandshakes
         tlsResumptions += other.tlsResumptions
     }
@@ -47,6 +55,7 @@ struct CellReport: Sendable {
     var hubs: Int
     var rootedRooms: Int
     var requests: Int
+    var tailBytes: Int
     var doors: [ClientConnection.Door: Int]
     /// HTTP/2 connections.
     var multiplexers: Int

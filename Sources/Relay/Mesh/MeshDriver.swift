@@ -167,7 +167,7 @@ final class MeshDriver: MeshLinksDelegate {
         switch frame.frame {
         case .join, .leave, .announcement, .typingIntent:
             return TreeCodec.up(frame).map { (hub, .up(room: frame.room, child: .node(node), $0)) }
-        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked:
+        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .headAnnounced:
             return TreeCodec.down(frame).map { (hub, .downToHub(room: frame.room, parent: node, $0)) }
         case .request(let request):
             return RequestCodec.request(request).map { (hub, .request(room: frame.room, $0)) }

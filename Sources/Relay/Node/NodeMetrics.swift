@@ -42,6 +42,14 @@ extension RunningNode {
             .gauge("heliograph_requests_in_flight", help: "Requests to roots without an answer yet.", sum(\.requests)),
             .counter("heliograph_hellos_total", help: "Sessions started.", total(\.figures.hellos)),
             .counter("heliograph_deliveries_total", help: "Messages fanned out to sessions.", total(\.figures.deliveries)),
+            .counter("heliograph_replayed_messages_total", help: "Earlier messages sent to sessions.", total(\.figures.replayed)),
+            .counter(
+                "heliograph_replay_asks_total", help: "Reads of earlier messages that a level asked the one above, or the log, for.",
+                total(\.figures.replayAsks)),
+            .counter(
+                "heliograph_slow_sessions_total", help: "Times that a session read too slowly and was served from history.",
+                total(\.figures.fellBehind)),
+            .gauge("heliograph_tail_bytes", help: "Recent messages kept for those who missed some.", sum(\.tailBytes)),
             .counter("heliograph_sends_total", help: "send() calls that reached the kernel.", total(\.sends)),
             .counter("heliograph_sent_bytes_total", help: "Bytes sent to clients directly.", total(\.sentBytes)),
             .counter("heliograph_partial_sends_total", help: "Sends of which the kernel took a part only.", total(\.partialSends)),

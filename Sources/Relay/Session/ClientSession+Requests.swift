@@ -67,27 +67,52 @@ extension ClientSession {
     // MARK: Rooms
 
     private func subscribe(_ ask: RelaySubscribe, id: UInt32, _ grants: Grants) throws(RequestFault) {
-        try check(.subscribe, in: ask.room, grants)
-        if ask.hasFrom { throw .unimplemented("replay (subscribe.from) is not available yet") }
-        if ask.receipts { throw .unimplemented("receipts are not available yet") }
-        if ask.presence { try check(.presence, in: ask.room, grants) }
-        var interest: Interest = [.messages]
-        if ask.presence { interest.insert(.presence) }
-        if ask.typing { interest.insert(.typing) }
-        let leaf = cell.leaf(ask.room)
-        let old = subscriptions[ask.room]
-        guard old != nil || subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
+        let interest = try interest(in: ask.room, presence: ask.presence, typing: ask.typing, receipts: ask.receipts, grants)
+        guard subscriptions[ask.room] != nil || subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
             throw RequestFault(code: .resourceExhausted, message: "a session may be in that many rooms only", drop: .invalidRequest)
         }
-        subscriptions[ask.room] = Subscription(interest: interest, isLive: old?.isLive ?? false)
-        // Announced before the join, so that the members with which it is answered include her.
-        if old == nil { present(in: ask.room) }
-        leaf.add(interest)
-        if let old { leaf.remove(old.interest) }
-        leaf.whenCovered(interest) { [weak self] reached in self?.subscribed(leaf, interest, id: id, reached: reached) }
+        // Whoever is in the room already has what is to be had: a replay would come out of order.
+        let start = subscriptions[ask.room] == nil && ask.hasFrom ? try start(of: ask.from) : nil
+        let leaf = enter(ask.room, interest)
+        leaf.whenCovered(interest) { [weak self] reached in
+            self?.subscribed(leaf, interest, from: start, id: id, reached: reached)
+        }
     }
 
-    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool) {
+    /// What a session may hear in a room, of what it wants to.
+    func interest(
+        in room: String, presence: Bool, typing: Bool, receipts: Bool, _ grants: Grants
+    ) throws(RequestFault) -> Interest {
+        try check(.subscribe, in: room, grants)
+        if receipts { throw .unimplemented("receipts are not available yet") }
+        if presence { try check(.presence, in: room, grants) }
+        var interest: Interest = [.messages]
+        if presence { interest.insert(.presence) }
+        if typing { interest.insert(.typing) }
+        return interest
+    }
+
+    private func start(of from: RelayFrom) throws(RequestFault) -> ReplayStart {
+        switch from.start {
+        case .position(let position): return .after(position.place)
+        case .last(let count): return .last(Int(count))
+        case nil: throw .invalid("from needs a position or last")
+        }
+    }
+
+    /// Makes the session a member of the room, or changes what it is told there.
+    func enter(_ room: String, _ interest: Interest) -> LeafRoom {
+        let leaf = cell.leaf(room)
+        let old = subscriptions[room]
+        subscriptions[room] = Subscription(interest: interest, isLive: old?.isLive ?? false)
+        // Announced before the join, so that the members with which it is answered include her.
+        if old == nil { present(in: room) }
+        leaf.add(interest)
+        if let old { leaf.remove(old.interest) }
+        return leaf
+    }
+
+    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, from start: ReplayStart?, id: UInt32, reached: Bool) {
         guard !isEnded else { return }
         guard let subscription = subscriptions[leaf.name] else {
             return fail(id, .unavailable("the subscription ended before the room's home was reached"))
@@ -96,15 +121,21 @@ extension ClientSession {
             if !subscription.isLive { leave(leaf.name) }
             return fail(id, .unavailable("the room's home cannot be reached now"))
         }
-        leaf.listen(self, presence: subscription.interest.contains(.presence), typing: subscription.interest.contains(.typing))
-        if !subscription.isLive {
+        if !subscription.isLive, catchUps[leaf.name] == nil {
+            if let start { return replay(leaf.name, from: start, .reply(id)) }
             subscriptions[leaf.name]?.isLive = true
             leaf.addRecipient(connection)
         }
+        listen(to: leaf)
         reply(id, .subscribed(state(of: leaf, interest)))
     }
 
-    private func state(of leaf: LeafRoom, _ interest: Interest) -> RelaySubscribed {
+    func listen(to leaf: LeafRoom) {
+        guard let interest = subscriptions[leaf.name]?.interest else { return }
+        leaf.listen(self, presence: interest.contains(.presence), typing: interest.contains(.typing))
+    }
+
+    func state(of leaf: LeafRoom, _ interest: Interest) -> RelaySubscribed {
         var members: [Member] = []
         var count = leaf.memberCount
         if interest.contains(.presence) {
@@ -116,7 +147,7 @@ extension ClientSession {
         }
         return .with {
             $0.room = leaf.name
-            $0.head = RelayPosition(leaf.head)
+            $0.head = RelayPosition(leaf.head ?? .zero)
             $0.recovered = false
             $0.replayed = 0
             $0.members = members.sorted { $0.user < $1.user }.prefix(HubRoom.membersInJoinMax).map(RelayMember.init)
@@ -138,6 +169,8 @@ extension ClientSession {
 
     func leave(_ room: String) {
         guard let subscription = subscriptions.removeValue(forKey: room), let leaf = cell.leaves[room] else { return }
+        catchUps[room] = nil
+        keptBack?.forget(room)
         if subscription.isLive { leaf.removeRecipient(connection) }
         leaf.listen(self, presence: false, typing: false)
         if typingIn.removeValue(forKey: room) != nil { leaf.sendUp(.typing(user: user, active: false)) }
@@ -244,6 +277,7 @@ extension ClientSession {
     }
 
     private func stopWatching(_ user: String) {
+        keptBack?.forget(watched: user)
         guard let leaf = cell.leaves[NameRules.inbox(of: user)] else { return }
         leaf.watch(self, false)
         leaf.remove(.presence)

@@ -41,6 +41,15 @@ final class ClientSession: ClientConnectionDelegate {
     /// Above every number used in any room, so that a queue that was emptied and forgotten goes on above its old numbers.
     var nextPublishNumber: UInt64 = 1
     var typingIn: [String: Instant] = [:]
+    /// Rooms with earlier messages to be sent first.
+    var catchUps: [String: CatchUp] = [:]
+    var lastCatchUp: UInt64 = 0
+    /// Until the welcome is sent.
+    var resumption: Resumption?
+    var keptBack: KeptBack?
+    /// Whether the cell has it on its list of those to go on with.
+    var isQueuedForCatchUp = false
+    var publishRate: TokenBucket
     /// Frames that arrived while the token was checked.
     private var held: [RelayClientFrame] = []
     private var heldBytes = 0
@@ -59,7 +68,9 @@ final class ClientSession: ClientConnectionDelegate {
         self.cell = cell
         self.connection = connection
         self.number = number
-        clock = SessionClock(openedAt: Clock.now(), helloTimeout: cell.context.timings.helloTimeout)
+        let now = Clock.now()
+        clock = SessionClock(openedAt: now, helloTimeout: cell.context.timings.helloTimeout)
+        publishRate = TokenBucket(perSecond: cell.context.limits.publishesPerSecondMax, burstFactor: 2, now: now)
     }
 
     var grants: Grants? {
@@ -108,8 +119,6 @@ final class ClientSession: ClientConnectionDelegate {
         if violation.code == WebSocketCloseCode.messageTooBig { say(.frameTooLarge, violation.reason) }
     }
 
-    func connectionIsSlow() { cell.queueSlow(self) }
-
     /// The peer does not read: what waits for it is given up, and it reads history when it comes back.
     func endSlow() {
         guard !isEnded else { return }
@@ -145,14 +154,30 @@ final class ClientSession: ClientConnectionDelegate {
                 return goodbye(.unauthenticated, "hello comes first")
             }
             verify(hello, id: frame.id)
-        case .verifying:
-            guard held.count < Self.heldFramesMax else { return goodbye(.rateLimitAbused, "too many frames before the welcome") }
-            held.append(frame)
+        case .verifying: hold(frame)
         case .active(let grants):
+            guard resumption == nil else { return hold(frame) }
             countUnanswered(frame)
             handle(frame, grants)
         case .ended: break
         }
+    }
+
+    private func hold(_ frame: RelayClientFrame) {
+        guard held.count < Self.heldFramesMax else { return goodbye(.rateLimitAbused, "too many frames before the welcome") }
+        held.append(frame)
+    }
+
+    /// What came before the welcome.
+    func receiveHeld() {
+        // Even if the client has said its last: what it said before is done first.
+        let wasFinishing = isFinishing
+        isFinishing = false
+        let frames = held
+        held = []
+        for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
+        isFinishing = wasFinishing
+        closeWhenSettled()
     }
 
     private func countUnanswered(_ frame: RelayClientFrame) {
@@ -198,19 +223,22 @@ final class ClientSession: ClientConnectionDelegate {
         clock.started(heartbeat: opening.heartbeat, now: Clock.now())
         connection.limitMessages(to: Self.framesPerMessage * cell.context.limits.maxFrameBytes)
         cell.figures.hellos += 1
-        // Even if the client has said its last: what it said before is done first.
-        let wasFinishing = isFinishing
-        isFinishing = false
-        reply(id, .welcome(welcome(opening)))
         present(in: NameRules.inbox(of: grants.user))
-        let frames = held
-        held = []
-        for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
-        isFinishing = wasFinishing
-        closeWhenSettled()
+        guard hello.resume.isEmpty else {
+            return resume(hello.resume, grants) { [weak self] resumed in self?.greet(opening, resumed, id: id) }
+        }
+        greet(opening, [], id: id)
+        receiveHeld()
     }
 
-    private func welcome(_ opening: SessionOpening) -> RelayWelcome {
+    private func greet(_ opening: SessionOpening, _ resumed: [RelayResumed], id: UInt32) {
+        let wasFinishing = isFinishing
+        isFinishing = false
+        reply(id, .welcome(welcome(opening, resumed)))
+        isFinishing = wasFinishing
+    }
+
+    private func welcome(_ opening: SessionOpening, _ resumed: [RelayResumed]) -> RelayWelcome {
         let inbox = NameRules.inbox(of: user)
         return .with {
             $0.session = opening.sessionID
@@ -224,6 +252,7 @@ final class ClientSession: ClientConnectionDelegate {
             }
             $0.heartbeatSeconds = UInt32(opening.heartbeat.milliseconds / 1000)
             $0.maxFrameBytes = UInt32(cell.context.limits.maxFrameBytes)
+            $0.resumed = resumed
         }
     }
 
@@ -310,6 +339,7 @@ final class ClientSession: ClientConnectionDelegate {
         case .close(let code):
             return goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
         }
+        if connection.stalledFor >= cell.context.timings.outboxStall { return endSlow() }
         if let grants, grants.expiresAt * 1000 <= Clock.wall() { goodbye(.tokenExpired, "the token has expired") }
     }
 }

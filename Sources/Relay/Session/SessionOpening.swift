@@ -16,7 +16,6 @@ struct SessionOpening {
 
     init(_ hello: RelayHello, _ grants: Grants, defaultHeartbeat: TimeSpan) throws(RequestFault) {
         if hello.hasSession { throw .unimplemented("taking a session over (hello.session) is not available yet") }
-        if !hello.resume.isEmpty { throw .unimplemented("resuming (hello.resume) is not available yet") }
         let seconds = hello.hasHeartbeatSeconds ? Int(hello.heartbeatSeconds) : defaultHeartbeat.milliseconds / 1000
         guard Self.heartbeatSeconds.contains(seconds) else { throw .invalid("heartbeatSeconds must be 5 to 60") }
         guard hello.device.utf8.count <= Self.deviceBytesMax else { throw .invalid("a device id has at most 128 bytes") }

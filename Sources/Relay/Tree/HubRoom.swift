@@ -26,6 +26,8 @@ final class HubRoom {
     private(set) var typing = TypingTable()
     private var isQueued = false
     private var fetching: Fetch?
+    private var heads = HeadAnnouncer()
+    private var ownReader: RoomReader?
     private var usedAt = Clock.now()
 
     init(name: String, cell: Cell) {
@@ -38,6 +40,17 @@ final class HubRoom {
     private func forgetFeedIfUnfollowed() {
         guard root == nil, feed.head != nil, !uplink.covers(.messages), !children.interest.contains(.messages) else { return }
         feed = Self.makeFeed(cell)
+        forgetEarlier()
+    }
+
+    func forgetEarlier() { ownReader?.forget() }
+
+    /// Made when the first message passes or somebody asks for one: most rooms of a node have no use for it.
+    private var reader: RoomReader {
+        if let ownReader { return ownReader }
+        let reader = RoomReader(cell: cell) { [unowned self] in askAbove($0, hops: $1, $2) }
+        ownReader = reader
+        return reader
     }
 
     private static func makeFeed(_ cell: Cell) -> OrderedFeed<RoomMessage> {
@@ -50,14 +63,16 @@ final class HubRoom {
 
     /// Nothing waits for a time to pass.
     var isSettled: Bool {
-        uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && !children.hasUnanswered && (root?.isSettled ?? true)
+        uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && heads.isQuiet && !children.hasUnanswered
+            && (root?.isSettled ?? true)
     }
 
     func wake() { if !isSettled { cell.restlessHubs[name] = self } }
 
     /// Nobody needs this level any more: no child, nobody present, nothing under way.
     func isIdle(now: Instant) -> Bool {
-        children.isEmpty && presence.isEmpty && owned.isEmpty && fetching == nil && (root?.isIdle ?? true) && now - usedAt >= .seconds(30)
+        children.isEmpty && presence.isEmpty && owned.isEmpty && fetching == nil && ownReader?.isSettled ?? true && (root?.isIdle ?? true)
+            && now - usedAt >= .seconds(30)
     }
 
     // MARK: Place
@@ -125,6 +140,7 @@ final class HubRoom {
         forgetFeedIfUnfollowed()
         if presence.hasLost { expirePresence(now: now) }
         retryFetch(now: now)
+        if heads.takeDue(now: now) { announceHead() }
         if !typing.isEmpty { change(typing.expire(now: now)) }
         root?.tick(now: now)
     }
@@ -172,7 +188,7 @@ final class HubRoom {
         // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
         for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
             if join.interest.contains(.presence) { root?.publishPresence() }
-            if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { _ = feed.joined(head: head) }
+            if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { standAt(head) }
             tell(join.child, .joined(state(join.generation, join.interest)))
         }
     }
@@ -206,7 +222,8 @@ final class HubRoom {
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
         case .presenceAsked: announceAll(to: parent)
-        case .delivery, .members, .typing: cell.drops.count(.staleGeneration)
+        case .head(let generation, let head) where uplink.accepts(generation): standAt(head)
+        case .delivery, .members, .typing, .head: cell.drops.count(.staleGeneration)
         }
         wake()
     }
@@ -217,7 +234,7 @@ final class HubRoom {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         countAtJoin = state.count
         forgetFeedIfUnfollowed()
-        if uplink.covers(.messages), let head = state.head, let hole = feed.joined(head: head) { fetch(hole) }
+        if uplink.covers(.messages), let head = state.head { standAt(head) }
         if uplink.covers(.presence) {
             let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
             if let diff { tellAll(.presence) { .members(generation: $0, diff) } }
@@ -229,9 +246,22 @@ final class HubRoom {
 
     // MARK: Messages
 
-    /// The log was opened anew with this head. What an append whose answer was lost has left there goes out now.
-    func logOpened(head: Position) {
-        if let hole = feed.joined(head: head) { fetch(hole) }
+    /// The level above stands at `head`, or the log was opened anew there. What is missing here up to it is fetched: also what an append
+    /// whose answer was lost has left in the log.
+    func standAt(_ head: Position) {
+        let knewHead = feed.head != nil
+        if let hole = feed.joined(head: head) { return fetch(hole) }
+        guard !knewHead else { return }
+        ownReader?.begin(at: head)
+        // Those who were answered before it was known.
+        tellAll(.messages) { .head(generation: $0, head) }
+    }
+
+    private func announceHead() {
+        guard let head = feed.head else { return }
+        children.forEach(wanting: .messages) { child, generation in
+            if case .node = child { tell(child, .head(generation: generation, head)) }
+        }
     }
 
     /// From the level above, or from this node's own log if it is the root: a level that changes its place goes on where it stood.
@@ -266,6 +296,11 @@ final class HubRoom {
     /// One copy to each child that wants messages.
     func forward(_ delivery: Delivery) {
         guard delivery.gap != nil || !delivery.messages.isEmpty else { return }
+        if delivery.isOrdered {
+            reader.passed(delivery)
+            heads.changed(now: Clock.now())
+            wake()
+        }
         for part in delivery.parts(bytesGoal: Self.deliveryBytesGoal) { tellAll(.messages) { .delivery(generation: $0, part) } }
     }
 
@@ -277,7 +312,6 @@ final class HubRoom {
         var refusedAt: Instant?
     }
 
-    private static let fetchPage = 500
     private static let fetchRetry = TimeSpan.milliseconds(500)
     /// Past it the hole is announced as a gap; what comes after it has waited long enough.
     private static let fetchBound = TimeSpan.seconds(15)
@@ -288,21 +322,31 @@ final class HubRoom {
         ask(for: hole)
     }
 
-    /// Asks the root's log for what is missing here.
+    /// Asks the level above, or the log, for what is missing here.
     private func ask(for hole: OrderedFeed<RoomMessage>.Hole) {
-        let ask = HistoryAsk(after: hole.after, before: hole.before, limit: Self.fetchPage, newest: false)
-        cell.ask(name, .history(ask), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
-            self?.fetched(answer, for: hole)
-        }
+        askAbove(.after(hole.after), hops: 0) { [weak self] in self?.fetched($0, for: hole) }
     }
 
-    private func fetched(_ answer: RootResponse.Answer, for hole: OrderedFeed<RoomMessage>.Hole) {
-        guard case .history(let messages, let more) = answer else { return fetchRefused() }
+    private func fetched(_ answer: RoomReader.Answer, for hole: OrderedFeed<RoomMessage>.Hole) {
+        guard case .success(let page) = answer else { return fetchRefused() }
+        let isComplete = page.reached >= hole.before || page.reached.isFollowed(by: hole.before)
+        // Whoever answered may be behind as well.
+        guard isComplete || !page.items.isEmpty else { return fetchRefused() }
         fetching = nil
-        let found = messages.compactMap { message in message.position.map { ($0, message) } }
-        let (output, next) = feed.fetched(found, for: hole, more: more)
+        let (output, next) = feed.fetched(page.messages, for: hole, more: !isComplete)
         forward(output)
         if let next { fetch(next) }
+    }
+
+    private func askAbove(_ start: ReplayStart, hops: Int, _ completion: @escaping RoomReader.Completion) {
+        if let root { return root.replay(start, completion) }
+        cell.askAbove(name, start, hops: hops) { completion($0.replay) }
+    }
+
+    /// Somebody below missed messages.
+    func replay(_ start: ReplayStart, for request: RootRequest) {
+        used()
+        reader.read(start, hops: request.hops) { [cell] in cell.answer(request, .init($0)) }
     }
 
     private func fetchRefused() {

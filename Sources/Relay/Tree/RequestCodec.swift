@@ -64,6 +64,7 @@ enum RequestCodec {
                     $0.limit = UInt32(history.limit)
                     $0.newest = history.newest
                 })
+        case .replay(let start): .replay(ReplayCodec.ask(start))
         case .members(let after, let limit):
             .members(
                 .with {
@@ -88,6 +89,7 @@ enum RequestCodec {
                     after: history.hasAfter ? TreeCodec.position(history.after) : nil,
                     before: history.hasBefore ? TreeCodec.position(history.before) : nil, limit: Int(history.limit),
                     newest: history.newest))
+        case .replay(let replay): return ReplayCodec.start(replay).map { .replay($0) }
         case .members(let members): return .members(after: members.after, limit: Int(members.limit))
         case .describe: return .describe
         }
@@ -110,6 +112,7 @@ enum RequestCodec {
                     $0.messages = messages.map(TreeCodec.delivered)
                     $0.more = more
                 })
+        case .replayed(let page): .replayed(ReplayCodec.answer(page))
         case .members(let members, let count, let next):
             .members(
                 .with {
@@ -129,6 +132,7 @@ enum RequestCodec {
                 position: published.hasPosition ? TreeCodec.position(published.position) : nil, at: published.at,
                 duplicate: published.duplicate)
         case .history(let history): .history(history.messages.map(TreeCodec.roomMessage), more: history.more)
+        case .replayed(let replayed): .replayed(ReplayCodec.page(replayed))
         case .members(let members):
             .members(members.members.map(TreeCodec.member), count: Int(members.count), next: members.next)
         case .description_p(let description): .description(self.description(description))

@@ -11,7 +11,7 @@ import Wire
 /// and keeps the region's store informed.
 final class RootRole {
     private unowned let hub: HubRoom
-    private let cell: Cell
+    let cell: Cell
     private var log = RootLog<PendingAppend>()
     private var order = PublisherOrder<PublisherStream>()
     private var queuedBytes = 0
@@ -53,8 +53,8 @@ final class RootRole {
     var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
-    private var store: any RegionStore { cell.store }
-    private var room: String { hub.name }
+    var store: any RegionStore { cell.store }
+    var room: String { hub.name }
 
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
@@ -110,6 +110,7 @@ final class RootRole {
         case .history(let ask): readHistory(ask, request)
         case .members(let after, let limit): listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
+        case .replay(let start): hub.replay(start, for: request)
         }
     }
 
@@ -198,7 +199,7 @@ final class RootRole {
         case .success(let opened):
             openFailedAt = nil
             guard log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt) else { return }
-            hub.logOpened(head: log.head)
+            hub.standAt(log.head)
             pump()
             hub.answerChildren()
         case .failure(let error):
@@ -295,7 +296,7 @@ final class RootRole {
         }
     }
 
-    private static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
+    static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
 
     /// For entries that were taken out of the log.
     private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {

@@ -71,6 +71,11 @@ enum TreeCodec {
                 }
             }
         case .presenceAsked: frame.presenceAsked = .init()
+        case .head(let generation, let head):
+            frame.headAnnounced = .with {
+                $0.generation = generation
+                $0.head = place(head)
+            }
         }
         return frame
     }
@@ -84,6 +89,7 @@ enum TreeCodec {
         case .typingUpdate(let update):
             .typing(generation: update.generation, update.changes.map { .init(user: $0.user, active: $0.active) })
         case .presenceAsked: .presenceAsked
+        case .headAnnounced(let announced): .head(generation: announced.generation, position(announced.head))
         default: nil
         }
     }
@@ -109,6 +115,13 @@ enum TreeCodec {
 
     static func owner(_ owner: MeshOwner) -> NodeBoot {
         NodeBoot(node: NodeID(region: RegionID(owner.region), name: owner.node), boot: owner.boot)
+    }
+
+    static func lost(_ from: Position, _ to: Position) -> MeshLostRange {
+        .with {
+            $0.from = place(from)
+            $0.to = place(to)
+        }
     }
 
     static func delivered(_ message: RoomMessage) -> MeshDelivered {
@@ -202,12 +215,7 @@ enum TreeCodec {
         .with {
             $0.generation = generation
             $0.messages = delivery.messages.map(delivered)
-            if let gap = delivery.gap {
-                $0.gap = .with {
-                    $0.from = place(gap.from)
-                    $0.to = place(gap.to)
-                }
-            }
+            if let gap = delivery.gap { $0.gap = lost(gap.from, gap.to) }
         }
     }
 

@@ -31,6 +31,8 @@ enum TreeDown: Sendable {
     case typing(generation: UInt64, [TypingTable.Change])
     /// An owner's delta did not fit: send snapshots.
     case presenceAsked
+    /// Where the room stands: a child that is behind has lost something.
+    case head(generation: UInt64, Position)
 }
 
 /// Messages in order, after a range that was lost if `gap` says so.
@@ -42,6 +44,9 @@ struct Delivery: Sendable {
 
     var gap: Gap?
     var messages: [RoomMessage] = []
+
+    /// Whether it moves the head of the room: it is more than ephemeral messages.
+    var isOrdered: Bool { gap != nil || messages.contains { $0.position != nil } }
 
     /// The same in pieces of at most about `bytesGoal`, in order; almost always one.
     func parts(bytesGoal: Int) -> [Delivery] {
@@ -79,6 +84,8 @@ struct RootRequest: Sendable {
     enum Ask: Sendable {
         case publish(PublishAsk)
         case history(HistoryAsk)
+        /// Answered by the first level on the way up that can.
+        case replay(ReplayStart)
         case members(after: String, limit: Int)
         case describe
     }
@@ -112,6 +119,7 @@ struct RootResponse: Sendable {
     enum Answer: Sendable {
         case published(position: Position?, at: WallMilliseconds, duplicate: Bool)
         case history([RoomMessage], more: Bool)
+        case replayed(ReplayPage<RoomMessage>)
         case members([Member], count: Int, next: String)
         case description(RoomDescription)
         case refused(Refusal)

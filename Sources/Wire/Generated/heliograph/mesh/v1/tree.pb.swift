@@ -137,6 +137,15 @@ public nonisolated struct MeshTreeFrame: Sendable {
     set {frame = .response(newValue)}
   }
 
+  /// Down, by children that may have lost a last message.
+  public var headAnnounced: MeshHeadAnnounced {
+    get {
+      if case .headAnnounced(let v)? = frame {return v}
+      return MeshHeadAnnounced()
+    }
+    set {frame = .headAnnounced(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
@@ -155,6 +164,8 @@ public nonisolated struct MeshTreeFrame: Sendable {
     /// Routed to the root and back.
     case request(MeshRootRequest)
     case response(MeshRootResponse)
+    /// Down, by children that may have lost a last message.
+    case headAnnounced(MeshHeadAnnounced)
 
   }
 
@@ -543,6 +554,29 @@ public nonisolated struct MeshPresenceAsked: Sendable {
   public init() {}
 }
 
+public nonisolated struct MeshHeadAnnounced: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  public var head: MeshPlace {
+    get {_head ?? MeshPlace()}
+    set {_head = newValue}
+  }
+  /// Returns true if `head` has been explicitly set.
+  public var hasHead: Bool {self._head != nil}
+  /// Clears the value of `head`. Subsequent reads from it will return its default value.
+  public mutating func clearHead() {self._head = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _head: MeshPlace? = nil
+}
+
 public nonisolated struct MeshRootRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -595,6 +629,15 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .describe(newValue)}
   }
 
+  /// answered by the first level that can
+  public var replay: MeshReplayAsk {
+    get {
+      if case .replay(let v)? = ask {return v}
+      return MeshReplayAsk()
+    }
+    set {ask = .replay(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Ask: Equatable, Sendable {
@@ -602,6 +645,8 @@ public nonisolated struct MeshRootRequest: Sendable {
     case history(MeshHistoryAsk)
     case members(MeshMembersAsk)
     case describe(MeshDescribeAsk)
+    /// answered by the first level that can
+    case replay(MeshReplayAsk)
 
   }
 
@@ -695,6 +740,42 @@ public nonisolated struct MeshDescribeAsk: Sendable {
   public init() {}
 }
 
+public nonisolated struct MeshReplayAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var start: MeshReplayAsk.OneOf_Start? = nil
+
+  /// 0-0: with the oldest kept
+  public var after: MeshPlace {
+    get {
+      if case .after(let v)? = start {return v}
+      return MeshPlace()
+    }
+    set {start = .after(newValue)}
+  }
+
+  public var last: UInt64 {
+    get {
+      if case .last(let v)? = start {return v}
+      return 0
+    }
+    set {start = .last(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Start: Equatable, Sendable {
+    /// 0-0: with the oldest kept
+    case after(MeshPlace)
+    case last(UInt64)
+
+  }
+
+  public init() {}
+}
+
 public nonisolated struct MeshRootResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -755,6 +836,14 @@ public nonisolated struct MeshRootResponse: Sendable {
     set {answer = .refusal(newValue)}
   }
 
+  public var replayed: MeshReplayAnswer {
+    get {
+      if case .replayed(let v)? = answer {return v}
+      return MeshReplayAnswer()
+    }
+    set {answer = .replayed(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Answer: Equatable, Sendable {
@@ -763,6 +852,7 @@ public nonisolated struct MeshRootResponse: Sendable {
     case members(MeshMembersAnswer)
     case description_p(MeshDescribeAnswer)
     case refusal(MeshRefusal)
+    case replayed(MeshReplayAnswer)
 
   }
 
@@ -809,6 +899,75 @@ public nonisolated struct MeshHistoryAnswer: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+public nonisolated struct MeshReplayItem: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var item: MeshReplayItem.OneOf_Item? = nil
+
+  public var message: MeshDelivered {
+    get {
+      if case .message(let v)? = item {return v}
+      return MeshDelivered()
+    }
+    set {item = .message(newValue)}
+  }
+
+  public var gap: MeshLostRange {
+    get {
+      if case .gap(let v)? = item {return v}
+      return MeshLostRange()
+    }
+    set {item = .gap(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Item: Equatable, Sendable {
+    case message(MeshDelivered)
+    case gap(MeshLostRange)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct MeshReplayAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var items: [MeshReplayItem] = []
+
+  public var recovered: Bool = false
+
+  public var reached: MeshPlace {
+    get {_reached ?? MeshPlace()}
+    set {_reached = newValue}
+  }
+  /// Returns true if `reached` has been explicitly set.
+  public var hasReached: Bool {self._reached != nil}
+  /// Clears the value of `reached`. Subsequent reads from it will return its default value.
+  public mutating func clearReached() {self._reached = nil}
+
+  public var head: MeshPlace {
+    get {_head ?? MeshPlace()}
+    set {_head = newValue}
+  }
+  /// Returns true if `head` has been explicitly set.
+  public var hasHead: Bool {self._head != nil}
+  /// Clears the value of `head`. Subsequent reads from it will return its default value.
+  public mutating func clearHead() {self._head = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _reached: MeshPlace? = nil
+  fileprivate var _head: MeshPlace? = nil
 }
 
 public nonisolated struct MeshMembersAnswer: Sendable {
@@ -1021,7 +1180,7 @@ fileprivate nonisolated let _protobuf_package = "heliograph.mesh.v1"
 
 nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{7}head_announced\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1186,6 +1345,19 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.frame = .response(v)
         }
       }()
+      case 20: try {
+        var v: MeshHeadAnnounced?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .headAnnounced(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .headAnnounced(v)
+        }
+      }()
       default: break
       }
     }
@@ -1247,6 +1419,10 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .response?: try {
       guard case .response(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .headAnnounced?: try {
+      guard case .headAnnounced(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -1999,9 +2175,48 @@ nonisolated extension MeshPresenceAsked: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 }
 
+nonisolated extension MeshHeadAnnounced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".HeadAnnounced"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._head) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    try { if let v = self._head {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshHeadAnnounced, rhs: MeshHeadAnnounced) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs._head != rhs._head {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2064,6 +2279,19 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .describe(v)
         }
       }()
+      case 20: try {
+        var v: MeshReplayAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .replay(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .replay(v)
+        }
+      }()
       default: break
       }
     }
@@ -2099,6 +2327,10 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .describe?: try {
       guard case .describe(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .replay?: try {
+      guard case .replay(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -2278,9 +2510,71 @@ nonisolated extension MeshDescribeAsk: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 }
 
+nonisolated extension MeshReplayAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}last\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshPlace?
+        var hadOneofValue = false
+        if let current = self.start {
+          hadOneofValue = true
+          if case .after(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.start = .after(v)
+        }
+      }()
+      case 2: try {
+        var v: UInt64?
+        try decoder.decodeSingularUInt64Field(value: &v)
+        if let v = v {
+          if self.start != nil {try decoder.handleConflictingOneOf()}
+          self.start = .last(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.start {
+    case .after?: try {
+      guard case .after(let v)? = self.start else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .last?: try {
+      guard case .last(let v)? = self.start else { preconditionFailure() }
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReplayAsk, rhs: MeshReplayAsk) -> Bool {
+    if lhs.start != rhs.start {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{c}replayed\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2356,6 +2650,19 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.answer = .refusal(v)
         }
       }()
+      case 20: try {
+        var v: MeshReplayAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .replayed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .replayed(v)
+        }
+      }()
       default: break
       }
     }
@@ -2395,6 +2702,10 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .refusal?: try {
       guard case .refusal(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .replayed?: try {
+      guard case .replayed(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -2485,6 +2796,122 @@ nonisolated extension MeshHistoryAnswer: SwiftProtobuf.Message, SwiftProtobuf._M
   public static func ==(lhs: MeshHistoryAnswer, rhs: MeshHistoryAnswer) -> Bool {
     if lhs.messages != rhs.messages {return false}
     if lhs.more != rhs.more {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReplayItem: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayItem"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}message\0\u{1}gap\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshDelivered?
+        var hadOneofValue = false
+        if let current = self.item {
+          hadOneofValue = true
+          if case .message(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.item = .message(v)
+        }
+      }()
+      case 2: try {
+        var v: MeshLostRange?
+        var hadOneofValue = false
+        if let current = self.item {
+          hadOneofValue = true
+          if case .gap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.item = .gap(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.item {
+    case .message?: try {
+      guard case .message(let v)? = self.item else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .gap?: try {
+      guard case .gap(let v)? = self.item else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReplayItem, rhs: MeshReplayItem) -> Bool {
+    if lhs.item != rhs.item {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReplayAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0\u{1}recovered\0\u{1}reached\0\u{1}head\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.recovered) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._reached) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._head) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    if self.recovered != false {
+      try visitor.visitSingularBoolField(value: self.recovered, fieldNumber: 2)
+    }
+    try { if let v = self._reached {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._head {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReplayAnswer, rhs: MeshReplayAnswer) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.recovered != rhs.recovered {return false}
+    if lhs._reached != rhs._reached {return false}
+    if lhs._head != rhs._head {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
