@@ -43,9 +43,9 @@ import Testing
         for join in 0..<6 { _ = queue.arrive(join, .join, bytes: 1, now: .zero) }
         for step in 1...30 {
             let now = at(100 * step)
-            let decision = queue.arrive(step + 100, .resume, bytes: 1, now: now)
-            if step < 20 { #expect(decision.refused.isEmpty) }
-            if decision.refused.map(\.comer) == [5] { return #expect(step >= 20) }
+            let refused = (0..<2).flatMap { queue.arrive(100 + 2 * step + $0, .resume, bytes: 1, now: now).refused.map(\.comer) }
+            if refused.contains(5) { return #expect(step >= 19) }
+            #expect(refused.isEmpty)
         }
         Issue.record("the join was neither served nor refused")
     }
@@ -67,7 +67,7 @@ import Testing
     @Test("slots are given anew as time passes") func slotsMoveOn() {
         var queue = queue(100)
         for comer in 0..<300 { _ = queue.arrive(comer, .join, bytes: 1, now: .zero) }
-        _ = queue.advance(now: at(10_000))
+        for step in 1...100 { #expect(queue.advance(now: at(100 * step)).refused.isEmpty) }
         for comer in 0..<300 { _ = queue.arrive(comer, .join, bytes: 1, now: at(10_000)) }
         let slot = queue.arrive(0, .join, bytes: 1, now: at(10_000)).refused.first?.after ?? .zero
         #expect(slot >= .seconds(2) && slot < .seconds(3))
