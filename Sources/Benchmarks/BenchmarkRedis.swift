@@ -68,7 +68,7 @@ final class BenchmarkRedis {
         process.arguments =
             [
                 "redis-benchmark", "-h", "127.0.0.1", "-p", "\(port)", "-n", "\(times)", "-c", "\(clients)", "-P", "\(pipeline)", "-r",
-                "1000000000000", "-e", "--csv",
+                "\(CInt.max)", "--csv",
             ] + command
         let output = Pipe()
         process.standardOutput = output
