@@ -76,7 +76,7 @@ let package = Package(
         module("View", ["MeshCore"]),
         module("Rooms", ["MeshCore", deque]),
         module("Presence", ["MeshCore"]),
-        module("Session", ["MeshCore"]),
+        module("Session", ["MeshCore", deque]),
 
         // Bytes.
         module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),

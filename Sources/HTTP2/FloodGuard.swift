@@ -18,9 +18,13 @@ struct FloodGuard {
     private var windowUpdates: TokenBucket
 
     init(_ limits: HTTP2Limits, now: Instant) {
-        control = TokenBucket(perSecond: limits.controlFramesPerSecondMax, burstFactor: Self.burstFactor, now: now)
-        resets = TokenBucket(perSecond: limits.resetsPerSecondMax, burstFactor: Self.burstFactor, now: now)
-        windowUpdates = TokenBucket(perSecond: limits.windowUpdatesPerSecondMax, burstFactor: Self.burstFactor, now: now)
+        control = Self.bucket(limits.controlFramesPerSecondMax, now)
+        resets = Self.bucket(limits.resetsPerSecondMax, now)
+        windowUpdates = Self.bucket(limits.windowUpdatesPerSecondMax, now)
+    }
+
+    private static func bucket(_ perSecond: Int, _ now: Instant) -> TokenBucket {
+        TokenBucket(perSecond: perSecond, burst: perSecond * burstFactor, now: now)
     }
 
     /// False when there was one too many.

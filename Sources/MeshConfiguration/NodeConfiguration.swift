@@ -125,6 +125,10 @@ public struct RelayLimits: Hashable, Sendable {
     public var maxServerFrameBytes = 1 << 20
     public var connectionsMax = 100_000
     public var connectionsPerAddressMax = 20_000
+    /// Of each cell; half as many in a burst.
+    public var hellosPerSecondMax = 1_000
+    /// Of each cell: calls to the store for which no client waits.
+    public var backgroundStoreCallsMax = 128
     /// Of an HTTP/2 connection, open at once.
     public var streamsPerConnectionMax = 256
     /// Of one request, on either version of HTTP: names and values, and on HTTP/2 32 bytes more for each field.

@@ -25,6 +25,8 @@ enum RelayOptions {
         bytes("maxServerFrameBytes", \.maxServerFrameBytes, 1 << 10, 16 << 20),
         count("connectionsMax", \.connectionsMax, 1, 10_000_000),
         count("connectionsPerAddressMax", \.connectionsPerAddressMax, 1, 10_000_000),
+        count("hellosPerSecondMax", \.hellosPerSecondMax, 1, 1_000_000),
+        count("backgroundStoreCallsMax", \.backgroundStoreCallsMax, 1, 5_000),
         count("streamsPerConnectionMax", \.streamsPerConnectionMax, 1, 100_000),
         bytes("headerBytesMax", \.headerBytesMax, 1 << 10, 1 << 20),
         count("headersMax", \.headersMax, 10, 10_000),

@@ -20,6 +20,7 @@ public enum DropReason: String, CaseIterable, Sendable {
     case headersTooLarge = "headers_too_large"
     case http2Flood = "http2_flood"
     case callDeadline = "call_deadline"
+    case admissionRefused = "admission_refused"
     case slowConsumer = "slow_consumer"
     // What a session that reads too slowly is not sent.
     case ephemeralShed = "ephemeral_shed"

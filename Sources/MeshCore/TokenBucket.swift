@@ -5,10 +5,9 @@ public struct TokenBucket: Sendable {
     private var tokens: Double
     private var filledAt: Instant
 
-    /// - Parameter burstFactor: how many seconds' worth may be taken at once after a quiet time.
-    public init(perSecond: Int, burstFactor: Int, now: Instant) {
+    public init(perSecond: Int, burst: Int, now: Instant) {
         self.perSecond = Double(perSecond)
-        most = Double(perSecond * burstFactor)
+        most = Double(burst)
         tokens = most
         filledAt = now
     }

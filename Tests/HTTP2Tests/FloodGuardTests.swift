@@ -3,8 +3,8 @@ import Testing
 
 @testable import HTTP2
 
-@Suite("Floods by kind")
-struct FloodKindTests {
+@Suite("Floods")
+struct FloodGuardTests {
     @Test("kinds have buckets of their own") func kinds() {
         var limits = HTTP2Limits()
         (limits.controlFramesPerSecondMax, limits.resetsPerSecondMax, limits.windowUpdatesPerSecondMax) = (1, 2, 3)

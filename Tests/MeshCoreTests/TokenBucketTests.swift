@@ -10,7 +10,7 @@ struct TokenBucketTests {
     }
 
     @Test("a burst, then what time brings, and never more than a burst") func fill() {
-        var bucket = TokenBucket(perSecond: 10, burstFactor: 3, now: .zero)
+        var bucket = TokenBucket(perSecond: 10, burst: 30, now: .zero)
         #expect(taken(&bucket, at: .zero) == 30)
         #expect(taken(&bucket, at: .zero + .milliseconds(50)) == 0)
         #expect(taken(&bucket, at: .zero + .seconds(1)) == 10)
@@ -18,7 +18,7 @@ struct TokenBucketTests {
     }
 
     @Test("what is earned stays, up to a hundred bursts") func earned() {
-        var bucket = TokenBucket(perSecond: 10, burstFactor: 1, now: .zero)
+        var bucket = TokenBucket(perSecond: 10, burst: 10, now: .zero)
         bucket.add(100)
         #expect(taken(&bucket, at: .zero + .seconds(100)) == 110)
         bucket.add(1e12)
@@ -26,7 +26,7 @@ struct TokenBucketTests {
     }
 
     @Test("says how long the next one takes") func wait() {
-        var bucket = TokenBucket(perSecond: 10, burstFactor: 1, now: .zero)
+        var bucket = TokenBucket(perSecond: 10, burst: 10, now: .zero)
         #expect(bucket.wait == .zero)
         _ = taken(&bucket, at: .zero)
         let ready = Instant.zero + bucket.wait

@@ -54,6 +54,8 @@ final class Cell {
     var isStopped = false
     var lastKey: UInt64 = 0
     let keyPrefix: String
+    private(set) lazy var admission = Admission(cell: self)
+    let storeGate: StoreGate
     /// Tells the rest of the node which epoch the store is in.
     let newsOfStore: @Sendable (UInt64) -> Void
 
@@ -87,6 +89,7 @@ final class Cell {
         self.store = store
         self.topology = topology
         requests = RequestTable(cell: index, cells: cells, most: context.limits.requestsInFlightMax)
+        storeGate = StoreGate(most: context.limits.backgroundStoreCallsMax)
         self.newsOfStore = newsOfStore
         let node = String(stableHash(context.node.description) % 46_656, radix: 36)
         keyPrefix = "\(node)\(String(context.owner.boot, radix: 36))\(index)"

@@ -10,8 +10,13 @@ struct CellFigures: Sendable {
         case timedOut = "deadline_exceeded"
     }
 
+    enum AdmissionOutcome: String, CaseIterable, Sendable {
+        case admitted, queued, refused
+    }
+
     var ticks: UInt64 = 0
     var hellos: UInt64 = 0
+    var admissions: [AdmissionOutcome: UInt64] = [:]
     var deliveries: UInt64 = 0
     var publishes: [PublishOutcome: UInt64] = [:]
     /// At roots.
@@ -30,6 +35,7 @@ struct CellFigures: Sendable {
     mutating func add(_ other: CellFigures) {
         ticks += other.ticks
         hellos += other.hellos
+        admissions.merge(other.admissions, uniquingKeysWith: +)
         deliveries += other.deliveries
         publishes.merge(other.publishes, uniquingKeysWith: +)
         publishedHome += other.publishedHome
@@ -56,6 +62,10 @@ struct CellReport: Sendable {
     var rootedRooms: Int
     var requests: Int
     var tailBytes: Int
+    /// Hellos that wait for their turn.
+    var admissionQueue: Int
+    /// Calls to the store that wait for their turn.
+    var storeGateWaiting: Int
     var doors: [ClientConnection.Door: Int]
     /// HTTP/2 connections.
     var multiplexers: Int

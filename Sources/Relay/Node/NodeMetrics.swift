@@ -41,6 +41,14 @@ extension RunningNode {
             .gauge("heliograph_rooted_rooms", help: "Rooms rooted on this node.", sum(\.rootedRooms)),
             .gauge("heliograph_requests_in_flight", help: "Requests to roots without an answer yet.", sum(\.requests)),
             .counter("heliograph_hellos_total", help: "Sessions started.", total(\.figures.hellos)),
+            MetricFamily(
+                "heliograph_admissions_total", .counter, help: "Hellos by what became of them at the door of their cell.",
+                samples: CellFigures.AdmissionOutcome.allCases.map { outcome in
+                    .init(.integer(total { $0.figures.admissions[outcome] ?? 0 }), .init("outcome", outcome.rawValue))
+                }),
+            .gauge("heliograph_admission_queue", help: "Hellos that wait for their turn.", sum(\.admissionQueue)),
+            .gauge(
+                "heliograph_background_store_calls_waiting", help: "Calls to the store that wait for their turn.", sum(\.storeGateWaiting)),
             .counter("heliograph_deliveries_total", help: "Messages fanned out to sessions.", total(\.figures.deliveries)),
             .counter("heliograph_replayed_messages_total", help: "Earlier messages sent to sessions.", total(\.figures.replayed)),
             .counter(

@@ -14,7 +14,7 @@ import Wire
 final class ClientSession: ClientConnectionDelegate {
     enum State {
         case awaitingHello
-        /// The token is being checked; nothing else is read meanwhile.
+        /// The hello waits for its turn, then its token is checked; nothing else is read meanwhile.
         case verifying
         case active(Grants)
         case ended
@@ -70,7 +70,8 @@ final class ClientSession: ClientConnectionDelegate {
         self.number = number
         let now = Clock.now()
         clock = SessionClock(openedAt: now, helloTimeout: cell.context.timings.helloTimeout)
-        publishRate = TokenBucket(perSecond: cell.context.limits.publishesPerSecondMax, burstFactor: 2, now: now)
+        let rate = cell.context.limits.publishesPerSecondMax
+        publishRate = TokenBucket(perSecond: rate, burst: 2 * rate, now: now)
     }
 
     var grants: Grants? {
@@ -153,7 +154,8 @@ final class ClientSession: ClientConnectionDelegate {
             guard case .hello(let hello) = frame.frame else {
                 return goodbye(.unauthenticated, "hello comes first")
             }
-            verify(hello, id: frame.id)
+            state = .verifying
+            cell.admission.consider(hello, id: frame.id, of: self)
         case .verifying: hold(frame)
         case .active(let grants):
             guard resumption == nil else { return hold(frame) }
@@ -184,8 +186,8 @@ final class ClientSession: ClientConnectionDelegate {
         if frame.id != 0 { unanswered += 1 }
     }
 
-    private func verify(_ hello: RelayHello, id: UInt32) {
-        state = .verifying
+    /// Its turn has come.
+    func admitted(_ hello: RelayHello, id: UInt32) {
         let tokens = cell.context.tokens
         let bound = NIOLoopBound(self, eventLoop: cell.loop)
         let token = hello.token
@@ -296,6 +298,15 @@ final class ClientSession: ClientConnectionDelegate {
         if let drop = code.dropReason { cell.drops.count(drop) }
         say(code, reason)
         connection.close(code: code.rawValue, reason: reason)
+    }
+
+    /// More come than can be served: the client is told when its turn is.
+    func turnAway(id: UInt32, afterMs: Int) {
+        guard case .verifying = state, !saidGoodbye else { return }
+        let reason = "too many sessions come at once"
+        fail(id, RequestFault(code: .unavailable, message: reason, retryAfterMs: afterMs, drop: .admissionRefused))
+        say(.overloaded, reason, afterMs: afterMs)
+        connection.close(code: CloseCode.overloaded.rawValue, reason: reason)
     }
 
     private func say(_ code: CloseCode, _ reason: String, edges: [String] = [], afterMs: Int = 0) {

@@ -19,6 +19,8 @@ final class RootRole {
     /// An opening that failed is not tried again at once.
     private var openFailedAt: Instant?
     private static let openRetry = TimeSpan.milliseconds(500)
+    /// The opening waits for its turn.
+    private var isOpeningDue = false
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
@@ -68,9 +70,15 @@ final class RootRole {
     private func load() {
         guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
         isLoading = true
+        cell.storeGate.run { [weak self, loop = cell.loop] in self?.read() ?? loop.makeSucceededVoidFuture() }
+    }
+
+    private func read() -> EventLoopFuture<Void> {
         let user = NameRules.owner(ofInbox: room)
         let seen = user.map { store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
-        store.members(of: room).and(seen).assumeIsolated().whenComplete { self.loaded($0) }
+        let state = store.members(of: room).and(seen)
+        state.assumeIsolated().whenComplete { [weak self] in self?.loaded($0) }
+        return state.map { _ in }
     }
 
     private func loaded(_ result: Result<([StoredMember], WallMilliseconds?), any Error>) {
@@ -170,16 +178,19 @@ final class RootRole {
         }
     }
 
-    private func open(_ knownHead: Position) {
+    @discardableResult
+    private func open(_ knownHead: Position) -> EventLoopFuture<Void> {
         let attempt = log.currentAttempt
         guard let identity = cell.storeKeeper.identity else {
             log.failed(attempt: attempt)
-            return
+            return cell.loop.makeSucceededVoidFuture()
         }
         let epoch = max(identity.epoch, cell.topology.view.epoch)
         openedFence = fence
         let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
-        store.open(room, request).assumeIsolated().whenComplete { self.opened($0, attempt) }
+        let opening = store.open(room, request)
+        opening.assumeIsolated().whenComplete { self.opened($0, attempt) }
+        return opening.map { _ in }
     }
 
     private var fence: Fence { cell.topology.fence(for: cell.context.region) }
@@ -210,8 +221,17 @@ final class RootRole {
 
     private func openIfNeeded() {
         let now = Clock.now()
-        guard cell.storeKeeper.isUp, openFailedAt.map({ now - $0 >= Self.openRetry }) ?? true else { return }
-        if let action = log.needHead() { perform(action) }
+        guard log.state == .closed, !isOpeningDue, cell.storeKeeper.isUp else { return }
+        guard openFailedAt.map({ now - $0 >= Self.openRetry }) ?? true else { return }
+        isOpeningDue = true
+        cell.storeGate.run { [weak self, loop = cell.loop] in self?.openNow() ?? loop.makeSucceededVoidFuture() }
+    }
+
+    /// Its turn has come; a publish may have opened the log meanwhile.
+    private func openNow() -> EventLoopFuture<Void> {
+        isOpeningDue = false
+        guard cell.storeKeeper.isUp, case .open(let knownHead)? = log.needHead() else { return cell.loop.makeSucceededVoidFuture() }
+        return open(knownHead)
     }
 
     private func append(_ entries: [PendingAppend]) {

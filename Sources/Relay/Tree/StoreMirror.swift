@@ -45,7 +45,7 @@ final class StoreMirror {
 
     /// - Parameter all: every entry of the room, asked for only when the copy is replaced.
     func write(_ all: () -> [StoredMember]) {
-        guard isPending, cell.storeKeeper.isUp else { return }
+        guard isPending, cell.storeKeeper.isUp, cell.storeGate.isOpen else { return }
         let done =
             isStale
             ? cell.store.replaceMembers(of: room, with: all())
@@ -53,6 +53,7 @@ final class StoreMirror {
         isStale = false
         upserted.removeAll()
         removed.removeAll()
+        cell.storeGate.run { done }
         done.assumeIsolated().whenFailure { [self] _ in
             replaceAll()
             skipped()
@@ -66,7 +67,11 @@ final class StoreMirror {
     }
 
     func setLastSeen(_ user: String, at time: WallMilliseconds) {
-        cell.store.setLastSeen(of: user, at: time).assumeIsolated().whenFailure { [self] _ in skipped() }
+        cell.storeGate.run { [self] in
+            let done = cell.store.setLastSeen(of: user, at: time)
+            done.assumeIsolated().whenFailure { [self] _ in skipped() }
+            return done
+        }
     }
 
     private func skipped() { cell.drops.count(.storeMirrorSkipped) }

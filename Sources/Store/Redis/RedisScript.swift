@@ -17,3 +17,9 @@ enum RedisScript: Int, CaseIterable {
         }
     }
 }
+
+/// Scripts whose cost others measure.
+public enum StoreScripts {
+    /// The source of the script that appends to a room's log; its header says what its keys and arguments are.
+    public static var append: String { String(decoding: RedisScript.append.source, as: UTF8.self) }
+}

@@ -49,6 +49,7 @@ struct MeshUnderTest: Sendable {
         var options = LocalMeshOptions(dataDirectory: folder)
         options.basePort = 0
         options.nodes = settings.nodes
+        options.cells = settings.cells
         options.logging.level = "info"
         options.regionYAML = settings.yaml
         options.tls = settings.tls
@@ -113,6 +114,8 @@ private final class Crashes: Sendable {
 
 struct MeshSettings: Sendable {
     var nodes = 1
+    /// Event loops of each node.
+    var cells = 2
     /// `limits:` and `timings:` of every region.
     var yaml = ""
     /// Everything is encrypted.
@@ -129,8 +132,8 @@ struct MeshTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == MeshTrait {
-    static func mesh(nodes: Int = 1, yaml: String = "", tls: Bool = false) -> MeshTrait {
-        MeshTrait(settings: MeshSettings(nodes: nodes, yaml: yaml, tls: tls))
+    static func mesh(nodes: Int = 1, cells: Int = 2, yaml: String = "", tls: Bool = false) -> MeshTrait {
+        MeshTrait(settings: MeshSettings(nodes: nodes, cells: cells, yaml: yaml, tls: tls))
     }
 }
 

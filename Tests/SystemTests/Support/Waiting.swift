@@ -36,3 +36,8 @@ private enum Pause {
         try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(20)) {}.futureResult.get()
     }
 }
+
+/// A client that was told when to come back does as it was told.
+func waitAsTold(milliseconds: UInt32) async throws {
+    try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(Int64(milliseconds))) {}.futureResult.get()
+}
