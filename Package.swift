@@ -77,6 +77,7 @@ let package = Package(
         module("Rooms", ["MeshCore", deque]),
         module("Presence", ["MeshCore"]),
         module("Session", ["MeshCore"]),
+        module("HistoryChecker", ["MeshCore"]),
 
         // Bytes.
         module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),
@@ -118,6 +119,7 @@ let package = Package(
         tests("RoomsTests", ["MeshCore", "Rooms"]),
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
+        tests("HistoryCheckerTests", ["MeshCore", "HistoryChecker"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
         tests("HTTP2Tests", ["HTTP2", "MeshCore", nioCore]),
         tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
