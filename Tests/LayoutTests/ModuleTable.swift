@@ -38,7 +38,8 @@ enum ModuleTable {
         ]),
         "HeliographClient": nio.union(http).union(["MeshCore", "TLS", "HTTP2", "Wire", "Logging", "SwiftProtobuf"]),
         "Benchmarks": nio.union(["MeshCore", "TLS", "Wire", "SwiftProtobuf", "CLinux"]),
-        "LocalMesh": ["MeshCore", "MeshConfiguration", "TLS", "JWTKit", "NIOCore"],
+        "FaultProxy": nio.union(["MeshCore"]),
+        "LocalMesh": ["MeshCore", "MeshConfiguration", "FaultProxy", "TLS", "JWTKit", "NIOCore"],
         "heliograph": nio.union([
             "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "LocalMesh", "TLS", "Wire", "Store",
             "Transport",
