@@ -75,7 +75,7 @@ private struct Feed {
     // MARK: Events
 
     private mutating func subscribed(_ subscription: Subscription) -> [Violation] {
-        defer { (isAtStart, owesGap, isBehindGap) = (true, !subscription.recovered, false) }
+        defer { (isAtStart, owesGap, isBehindGap) = (true, subscription.isShort, false) }
         switch subscription.start {
         case .live:
             cursor = subscription.head

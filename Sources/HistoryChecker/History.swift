@@ -81,7 +81,7 @@ public struct Counts: Hashable, Sendable, CustomStringConvertible {
         case .refused: refusals += 1
         case .subscribed(_, _, let subscription):
             if case .position = subscription.start { resumes += 1 }
-            if !subscription.recovered { unrecovered += 1 }
+            if subscription.isShort { unrecovered += 1 }
         case .saw: seen += 1
         case .gap: gaps += 1
         case .connected: connections += 1

@@ -58,6 +58,9 @@ public struct Subscription: Hashable, Sendable {
     public var recovered: Bool
     public var head: Position
 
+    /// Something is missing at the beginning of what was asked for. Who asks for nothing old misses nothing.
+    public var isShort: Bool { !recovered && start != .live }
+
     public init(_ start: Start, recovered: Bool = true, head: Position) {
         self.start = start
         self.recovered = recovered

@@ -20,7 +20,7 @@ import Testing
         story.see(6...9, "the last three")
         story.subscribe(.last(100), head: 9, "more than there are")
         story.see(1...9, "more than there are")
-        story.subscribe(.live, head: 9, "live")
+        story.subscribe(.live, recovered: false, head: 9, "live")
         #expect(story.broken().isEmpty)
         story.subscribe(.last(3), head: 8, "the last two of three")
         story.see(7...9, "the last two of three")
