@@ -7,7 +7,9 @@ import Testing
 import Wire
 
 /// P9: one who does not read, in a room with a thousand who do.
-@Suite("A slow reader in a busy room", .serialized, .mesh(yaml: "limits:\n  outboxBytesMax: 512KiB"), .timeLimit(.minutes(3)))
+@Suite(
+    "A slow reader in a busy room", .serialized, .mesh(yaml: "limits:\n  maxServerFrameBytes: 128KiB\n  outboxBytesMax: 512KiB"),
+    .timeLimit(.minutes(3)))
 struct SlowReaderTests {
     private static let readers = 999
     private static let messagesEach = 40
