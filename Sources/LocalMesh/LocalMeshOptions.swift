@@ -23,6 +23,8 @@ public struct LocalMeshOptions: Sendable {
     public var dataDirectory: String
     /// Written when all nodes are ready, removed when the mesh stops.
     public var readyFile: String?
+    /// Links between nodes go through proxies that can cut, reset and delay them.
+    public var linkProxies = false
     public var cells = 2
     public var logging = LoggingConfiguration()
     /// Appended to the configuration file of every region: `limits:` and `timings:` sections.

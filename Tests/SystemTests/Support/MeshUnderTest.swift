@@ -53,6 +53,7 @@ struct MeshUnderTest: Sendable {
         options.logging.level = "info"
         options.regionYAML = settings.yaml
         options.tls = settings.tls
+        options.linkProxies = settings.linkProxies
         let crashes = Crashes()
         let local = try await LocalMesh.start(options, binary: Program.heliograph, onEvent: crashes.note)
         return MeshUnderTest(local: local, folder: folder, secret: try TokenSecret(file: local.tokenSecretFile), crashes: crashes)
@@ -120,6 +121,8 @@ struct MeshSettings: Sendable {
     var yaml = ""
     /// Everything is encrypted.
     var tls = false
+    /// Links between nodes can be cut.
+    var linkProxies = false
 }
 
 /// Runs a suite, or a test, inside a mesh that is started for it and stopped after it.
@@ -132,8 +135,10 @@ struct MeshTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == MeshTrait {
-    static func mesh(nodes: Int = 1, cells: Int = 2, yaml: String = "", tls: Bool = false) -> MeshTrait {
-        MeshTrait(settings: MeshSettings(nodes: nodes, cells: cells, yaml: yaml, tls: tls))
+    static func mesh(
+        nodes: Int = 1, cells: Int = 2, yaml: String = "", tls: Bool = false, linkProxies: Bool = false
+    ) -> MeshTrait {
+        MeshTrait(settings: MeshSettings(nodes: nodes, cells: cells, yaml: yaml, tls: tls, linkProxies: linkProxies))
     }
 }
 

@@ -34,9 +34,9 @@ final class TestClient: Sendable {
     /// A TCP connection and nothing more.
     static func dial(
         _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true,
-        receiveBytes: Int? = nil
+        receiveBytes: Int? = nil, tap: (@Sendable ([RelayServerFrame]) -> Void)? = nil
     ) async throws -> TestClient {
-        let recorder = Recorder()
+        let recorder = Recorder(tap: tap)
         let (host, port) = try address(of: place.clientURL)
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(.seconds(5))
@@ -55,9 +55,10 @@ final class TestClient: Sendable {
     /// A WebSocket without a hello.
     static func open(
         _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true,
-        receiveBytes: Int? = nil
+        receiveBytes: Int? = nil, tap: (@Sendable ([RelayServerFrame]) -> Void)? = nil
     ) async throws -> TestClient {
-        let client = try await dial(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
+        let client = try await dial(
+            place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes, tap: tap)
         var request = ByteBuffer()
         WebSocketHandshake.appendRequest(
             host: "localhost", path: "/v1/ws", key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocols: encoding.subprotocol.map { [$0] } ?? [],
