@@ -2,6 +2,7 @@ import Foundation
 import LocalMesh
 import MeshCore
 import Synchronization
+import SwiftProtobuf
 import Testing
 import Wire
 
