@@ -22,6 +22,7 @@ final class RootRole {
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
+    let receipts: RootReceipts
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
     private var isLoaded = false
@@ -42,6 +43,7 @@ final class RootRole {
         self.hub = hub
         cell = hub.cell
         mirror = StoreMirror(room: hub.name, cell: hub.cell)
+        receipts = RootReceipts(hub: hub)
         if !hub.presence.isEmpty { mirror.replaceAll() }
         load()
     }
@@ -49,7 +51,7 @@ final class RootRole {
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
-    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
+    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && receipts.isSettled }
     var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
@@ -59,6 +61,7 @@ final class RootRole {
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
         hub.stopPublishing()
+        receipts.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
 
@@ -97,6 +100,7 @@ final class RootRole {
             openIfNeeded()
             return false
         }
+        if interest.contains(.receipts) { return receipts.isReady }
         return true
     }
 
@@ -110,6 +114,10 @@ final class RootRole {
         case .history(let ask): readHistory(ask, request)
         case .members(let after, let limit): listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
+        case .unread(let user): receipts.countUnread(of: user) { [cell] in cell.answer(request, $0) }
+        case .directReceipt(let receipt):
+            hub.receipts.tell(receipt)
+            cell.answer(request, .done)
         }
     }
 
@@ -253,12 +261,14 @@ final class RootRole {
             case .appended(let position):
                 cell.figures.publishedHome += 1
                 delivery.messages.append(message(entry, position, at: at))
+                receipts.appended(position, by: entry.ask.user)
                 seenHead = position
                 cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
             case .duplicate(let position, let firstAt):
                 cell.figures.publishedDuplicate += 1
                 if position > seenHead {
                     delivery.messages.append(message(entry, position, at: firstAt))
+                    receipts.appended(position, by: entry.ask.user)
                     seenHead = position
                 }
                 cell.answer(entry.request, .published(position: position, at: firstAt, duplicate: true))
@@ -295,7 +305,7 @@ final class RootRole {
         }
     }
 
-    private static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
+    static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
 
     /// For entries that were taken out of the log.
     private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {
@@ -312,6 +322,7 @@ final class RootRole {
     func storeAttached() {
         log.invalidate()
         mirror.replaceAll()
+        receipts.storeAttached()
         isLoaded = isLoaded || !hub.presence.isEmpty
         pump()
         if needsLog { openIfNeeded() }
@@ -325,6 +336,7 @@ final class RootRole {
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
+        receipts.tick(now: now)
         if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
     }
 
