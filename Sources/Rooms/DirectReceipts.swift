@@ -55,7 +55,10 @@ public struct DirectReceipts: Sendable {
 
     /// A message was appended to the inbox. Call in order.
     public mutating func appended(_ message: Sent) {
-        if floor == nil { floor = Position(epoch: message.position.epoch, seq: message.position.seq &- 1) }
+        if floor == nil {
+            let isFirst = message.position.seq <= 1
+            floor = isFirst ? .zero : Position(epoch: message.position.epoch, seq: message.position.seq - 1)
+        }
         sent.append(message)
         if sent.count > Self.most { floor = sent.removeFirst().position }
     }

@@ -287,7 +287,12 @@ extension FaultyMesh {
                 try await mesh.local.kill(node.node, SIGKILL)
                 _ = try await mesh.local.waitForExit(of: node.node, timeout: .seconds(5))
             }
-            for node in await mesh.nodes { try await mesh.local.restart(node.node) }
+            let nodes = await mesh.nodes
+            // Together: none is ready before it has heard from the others.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for node in nodes { group.addTask { try await mesh.local.restart(node.node) } }
+                try await group.waitForAll()
+            }
             let back = try await TestClient.connect(mesh.node("eu-west"), as: name)
             let states: [Told] = try await eventually("the room is reached", within: .seconds(20)) {
                 try await back.follow(room).receipts.map(Told.init)
