@@ -27,8 +27,8 @@ final class RootReceipts {
     private var isSummaryStale = false
     private var wroteAt = Instant.zero
     private var summarizedAt = Instant.zero
-    private var saidAt = Instant.zero
-    /// Writes of a room, summaries of a large one, and repeats of what a sender did not hear.
+    private var unheardAt = Instant.zero
+    /// Between writes of a room, summaries of a large one, and repeats of what a sender did not hear.
     private static let pace = TimeSpan.seconds(1)
     /// A load that failed is not tried again at once.
     private static let loadRetry = TimeSpan.milliseconds(500)
@@ -206,8 +206,9 @@ final class RootReceipts {
     private func tellSenders() {
         guard owner != nil else { return }
         while isStoreUp, let missing = direct.advance() { read(missing) }
+        cell.drops.count(.receiptUndelivered, direct.takeLost())
         let now = Clock.now()
-        guard now - saidAt >= Self.pace else { return }
+        guard now - unheardAt >= Self.pace else { return }
         for word in direct.takeWords() { say(word) }
     }
 
@@ -237,8 +238,8 @@ final class RootReceipts {
     }
 
     private func unheard(_ word: DirectReceipts.Word) {
-        saidAt = Clock.now()
-        if !direct.failed(word) { cell.drops.count(.receiptUndelivered) }
+        unheardAt = Clock.now()
+        direct.failed(word)
         hub.wake()
     }
 
