@@ -156,6 +156,8 @@ public struct RelayLimits: Hashable, Sendable {
     /// Of one session. Twice as many may come in a burst.
     public var publishesPerSecondMax = 1_000
     public var requestsInFlightMax = 50_000
+    /// Users of a room whose receipts are told one by one; above it a summary is.
+    public var receiptUsersMax = 100
     public var logMessagesMax = 10_000
     public var dedupKeysPerRoomMax = 100_000
 

@@ -45,6 +45,7 @@ enum RelayOptions {
         bytes("tailBytesPerCellMax", \.tailBytesPerCellMax, 1 << 10, 64 << 30),
         count("publishesPerSecondMax", \.publishesPerSecondMax, 1, 10_000_000),
         count("requestsInFlightMax", \.requestsInFlightMax, 1, 10_000_000),
+        count("receiptUsersMax", \.receiptUsersMax, 1, 5_000),
         count("logMessagesMax", \.logMessagesMax, 1, 10_000_000),
         count("dedupKeysPerRoomMax", \.dedupKeysPerRoomMax, 1, 10_000_000),
     ]

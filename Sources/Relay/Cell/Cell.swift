@@ -50,6 +50,7 @@ final class Cell {
     var readersWithPages: [ObjectIdentifier: RoomReader] = [:]
     /// Of all tails of this cell.
     var tailBytes = 0
+    var said = SaidReceipts()
     var fastTicks = 0
     var isStopped = false
     var lastKey: UInt64 = 0
@@ -139,6 +140,7 @@ final class Cell {
         figures.ticks += 1
         advanceCatchUps()
         repeat {
+            passReceipts()
             drainInbox()
             flushHubs()
         } while !inbox.isEmpty

@@ -29,6 +29,10 @@ struct CellFigures: Sendable {
     /// Sessions that were served from history because they read too slowly.
     var fellBehind: UInt64 = 0
     var replayed: UInt64 = 0
+    /// Taken from sessions.
+    var receipts: UInt64 = 0
+    /// Writes of roots, each of all receipts of a room that moved.
+    var receiptWrites: UInt64 = 0
     var tlsHandshakes: UInt64 = 0
     var tlsResumptions: UInt64 = 0
 
@@ -45,6 +49,8 @@ struct CellFigures: Sendable {
         replayAsks += other.replayAsks
         fellBehind += other.fellBehind
         replayed += other.replayed
+        receipts += other.receipts
+        receiptWrites += other.receiptWrites
         tlsHandshakes += other.tlsHandshakes
         tlsResumptions += other.tlsResumptions
     }

@@ -84,18 +84,27 @@ extension ClientSession {
             catchUps[leaf.name]?.held = page
             resumption?.settle(leaf.name, recovered: page.recovered, head: leaf.head ?? .zero)
             return
-        case .reply(let id):
-            listen(to: leaf)
-            reply(id, .subscribed(opened(page, leaf)))
-        case .push:
-            listen(to: leaf)
-            push(.with { $0.subscribed = opened(page, leaf) })
+        case .reply(let id): introduce(page, leaf) { $0.reply(id, .subscribed($1)) }
+        case .push: introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
         }
-        take(page, leaf)
     }
 
-    private func opened(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom) -> RelaySubscribed {
+    /// Tells the state of the room, and what follows.
+    private func introduce(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom, _ say: @escaping (ClientSession, RelaySubscribed) -> Void) {
+        guard let number = catchUps[leaf.name]?.number, let interest = subscriptions[leaf.name]?.interest else { return }
+        catchUps[leaf.name]?.isReading = true
+        whenReceiptsKnown(leaf, interest) { [weak self] receipts in
+            guard let self, !isEnded, catchUps[leaf.name]?.number == number else { return }
+            catchUps[leaf.name]?.isReading = false
+            listen(to: leaf)
+            say(self, opened(page, leaf, receipts))
+            take(page, leaf)
+        }
+    }
+
+    private func opened(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom, _ receipts: [RelayReceiptState]) -> RelaySubscribed {
         var subscribed = state(of: leaf, subscriptions[leaf.name]?.interest ?? [])
+        subscribed.receipts = receipts
         subscribed.recovered = page.recovered
         subscribed.replayed = UInt32(clamping: replayed(page, upTo: leaf.head ?? .zero))
         return subscribed
@@ -114,9 +123,11 @@ extension ClientSession {
             if case .welcome? = catchUp.opening { catchUps[room]?.opening = .push }
             guard let page = catchUp.held, let leaf = cell.leaves[room] else { continue }
             catchUps[room]?.held = nil
-            listen(to: leaf)
-            if subscriptions[room]?.interest != [.messages] { push(.with { $0.subscribed = opened(page, leaf) }) }
-            take(page, leaf)
+            guard subscriptions[room]?.interest != [.messages] else {
+                take(page, leaf)
+                continue
+            }
+            introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
         }
     }
 

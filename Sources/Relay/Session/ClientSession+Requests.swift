@@ -32,8 +32,8 @@ extension ClientSession {
         case .ping: reply(id, .pong(.init()), always: true)
         case .goodbye: connection.close(code: WebSocketCloseCode.normal, reason: "")
         case .hello: throw RequestFault(code: .failedPrecondition, message: "hello was said already", drop: .invalidRequest)
-        case .receipt: throw .unimplemented("receipts are not available yet")
-        case .unread: throw .unimplemented("unread counts are not available yet")
+        case .receipt(let receipt): try confirm(receipt, id: id, grants)
+        case .unread(let ask): try countUnread(ask, id: id, grants)
         case .refresh: throw .unimplemented("refreshing a token is not available yet")
         case nil: throw .invalid("a frame must hold exactly one request")
         }
@@ -57,7 +57,7 @@ extension ClientSession {
         }
     }
 
-    private func check(_ permission: Permission, in room: String, _ grants: Grants) throws(RequestFault) {
+    func check(_ permission: Permission, in room: String, _ grants: Grants) throws(RequestFault) {
         try checkRoom(room)
         guard grants.allows(permission, in: room) else {
             throw .denied("the token does not allow to \(permission.rawValue) in \(room)")
@@ -75,7 +75,10 @@ extension ClientSession {
         let start = subscriptions[ask.room] == nil && ask.hasFrom ? try start(of: ask.from) : nil
         let leaf = enter(ask.room, interest)
         leaf.whenCovered(interest) { [weak self] reached in
-            self?.subscribed(leaf, interest, from: start, id: id, reached: reached)
+            if reached, let start, self?.isNew(leaf) == true { return self?.replay(leaf.name, from: start, .reply(id)) ?? () }
+            self?.whenReceiptsKnown(leaf, reached ? interest : []) {
+                self?.subscribed(leaf, interest, id: id, reached: reached, receipts: $0)
+            }
         }
     }
 
@@ -84,11 +87,11 @@ extension ClientSession {
         in room: String, presence: Bool, typing: Bool, receipts: Bool, _ grants: Grants
     ) throws(RequestFault) -> Interest {
         try check(.subscribe, in: room, grants)
-        if receipts { throw .unimplemented("receipts are not available yet") }
         if presence { try check(.presence, in: room, grants) }
         var interest: Interest = [.messages]
         if presence { interest.insert(.presence) }
         if typing { interest.insert(.typing) }
+        if receipts { interest.insert(.receipts) }
         return interest
     }
 
@@ -112,7 +115,10 @@ extension ClientSession {
         return leaf
     }
 
-    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, from start: ReplayStart?, id: UInt32, reached: Bool) {
+    /// Nothing of the room has been sent or asked for yet.
+    private func isNew(_ leaf: LeafRoom) -> Bool { subscriptions[leaf.name]?.isLive == false && catchUps[leaf.name] == nil }
+
+    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool, receipts: [RelayReceiptState]) {
         guard !isEnded else { return }
         guard let subscription = subscriptions[leaf.name] else {
             return fail(id, .unavailable("the subscription ended before the room's home was reached"))
@@ -121,18 +127,18 @@ extension ClientSession {
             if !subscription.isLive { leave(leaf.name) }
             return fail(id, .unavailable("the room's home cannot be reached now"))
         }
-        if !subscription.isLive, catchUps[leaf.name] == nil {
-            if let start { return replay(leaf.name, from: start, .reply(id)) }
+        if isNew(leaf) {
             subscriptions[leaf.name]?.isLive = true
             leaf.addRecipient(connection)
         }
         listen(to: leaf)
-        reply(id, .subscribed(state(of: leaf, interest)))
+        var subscribed = state(of: leaf, interest)
+        subscribed.receipts = receipts
+        reply(id, .subscribed(subscribed))
     }
 
     func listen(to leaf: LeafRoom) {
-        guard let interest = subscriptions[leaf.name]?.interest else { return }
-        leaf.listen(self, presence: interest.contains(.presence), typing: interest.contains(.typing))
+        if let interest = subscriptions[leaf.name]?.interest { leaf.listen(self, interest) }
     }
 
     func state(of leaf: LeafRoom, _ interest: Interest) -> RelaySubscribed {
@@ -172,7 +178,7 @@ extension ClientSession {
         catchUps[room] = nil
         keptBack?.forget(room)
         if subscription.isLive { leaf.removeRecipient(connection) }
-        leaf.listen(self, presence: false, typing: false)
+        leaf.listen(self, [])
         if typingIn.removeValue(forKey: room) != nil { leaf.sendUp(.typing(user: user, active: false)) }
         // Her own room stays: the session itself is a member of it.
         if room != NameRules.inbox(of: user) { absent(from: room) }
@@ -226,7 +232,7 @@ extension ClientSession {
         }
     }
 
-    private func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
+    func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
         guard case .refused(let refusal) = answer else {
             return fail(id, RequestFault(code: .internal, message: "the room's root answered something else", drop: .protocolError))
         }

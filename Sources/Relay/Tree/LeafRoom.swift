@@ -37,6 +37,7 @@ final class LeafRoom {
     private var countAtJoin = 0
     private var mirror = MemberMirror()
     private var typing = TypingTable()
+    let receipts: LeafReceipts
 
     private struct Waiting {
         var interest: Interest
@@ -47,6 +48,7 @@ final class LeafRoom {
     init(name: String, cell: Cell) {
         self.name = name
         self.cell = cell
+        receipts = LeafReceipts(room: name)
         _ = uplink.placed(.under(cell.hubCell(of: name)), relinked: false, now: Clock.now(), nextGeneration: cell.nextGeneration)
     }
 
@@ -150,9 +152,10 @@ final class LeafRoom {
         if lanes[lane].recipients.isEmpty, lanes[lane].batch.isEmpty { lanes.remove(at: lane) }
     }
 
-    func listen(_ session: ClientSession, presence: Bool, typing: Bool) {
-        presenceListeners[ObjectIdentifier(session)] = presence ? session : nil
-        typingListeners[ObjectIdentifier(session)] = typing ? session : nil
+    func listen(_ session: ClientSession, _ interest: Interest) {
+        presenceListeners[ObjectIdentifier(session)] = interest.contains(.presence) ? session : nil
+        typingListeners[ObjectIdentifier(session)] = interest.contains(.typing) ? session : nil
+        receipts.listen(session, interest.contains(.receipts))
     }
 
     /// - Parameter owesState: she was told UNKNOWN, so the state follows when it is known.
@@ -188,6 +191,10 @@ final class LeafRoom {
         case .head(let generation, let head):
             guard uplink.accepts(generation) else { return }
             standAt(head)
+        case .receipts(let generation, let update):
+            if uplink.accepts(generation) { receipts.apply(update) }
+        case .directReceipt(let generation, let receipt):
+            if uplink.accepts(generation) { receipts.tell(receipt) }
         case .presenceAsked: break
         }
     }
@@ -208,6 +215,7 @@ final class LeafRoom {
         countAtJoin = state.count
         if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
         if uplink.covers(.presence), owesWatchers { tellWatchers() }
+        if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()
         updateInterest()

@@ -101,7 +101,8 @@ extension RootResponse.Answer {
         switch self {
         case .replayed(let page): .success(page)
         case .refused(let refusal): .failure(refusal)
-        case .published, .history, .members, .description: .failure(Refusal(.unavailable, "the level above answered something else"))
+        case .published, .history, .members, .description, .unread, .done:
+            .failure(Refusal(.unavailable, "the level above answered something else"))
         }
     }
 

@@ -24,6 +24,7 @@ final class RootRole {
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
+    let receipts: RootReceipts
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
     private var isLoaded = false
@@ -44,6 +45,7 @@ final class RootRole {
         self.hub = hub
         cell = hub.cell
         mirror = StoreMirror(room: hub.name, cell: hub.cell)
+        receipts = RootReceipts(hub: hub)
         if !hub.presence.isEmpty { mirror.replaceAll() }
         load()
     }
@@ -51,7 +53,7 @@ final class RootRole {
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
-    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
+    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && receipts.isSettled }
     var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
@@ -61,6 +63,7 @@ final class RootRole {
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
         hub.stopPublishing()
+        receipts.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
 
@@ -105,6 +108,7 @@ final class RootRole {
             openIfNeeded()
             return false
         }
+        if interest.contains(.receipts) { return receipts.isReady }
         return true
     }
 
@@ -119,6 +123,10 @@ final class RootRole {
         case .members(let after, let limit): listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
         case .replay(let start): hub.replay(start, for: request)
+        case .unread(let user): receipts.countUnread(of: user) { [cell] in cell.answer(request, $0) }
+        case .directReceipt(let receipt):
+            hub.receipts.tell(receipt)
+            cell.answer(request, .done)
         }
     }
 
@@ -274,12 +282,14 @@ final class RootRole {
             case .appended(let position):
                 cell.figures.publishedHome += 1
                 delivery.messages.append(message(entry, position, at: at))
+                receipts.appended(position, by: entry.ask.user)
                 seenHead = position
                 cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
             case .duplicate(let position, let firstAt):
                 cell.figures.publishedDuplicate += 1
                 if position > seenHead {
                     delivery.messages.append(message(entry, position, at: firstAt))
+                    receipts.appended(position, by: entry.ask.user)
                     seenHead = position
                 }
                 cell.answer(entry.request, .published(position: position, at: firstAt, duplicate: true))
@@ -333,6 +343,7 @@ final class RootRole {
     func storeAttached() {
         log.invalidate()
         mirror.replaceAll()
+        receipts.storeAttached()
         isLoaded = isLoaded || !hub.presence.isEmpty
         pump()
         if needsLog { openIfNeeded() }
@@ -346,6 +357,7 @@ final class RootRole {
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
+        receipts.tick(now: now)
         if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
     }
 
@@ -408,6 +420,7 @@ final class RootRole {
         let isInbox = NameRules.owner(ofInbox: room) != nil
         let left = Clock.wall()
         guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return }
+        receipts.membersChanged()
         if isInbox, let user = diff.left.first {
             seen = left
             mirror.setLastSeen(user, at: left)

@@ -17,6 +17,7 @@ struct EmbeddedTables: Sendable {
     var members: [String: [MemberKey: StoredMember]] = [:]
     var typing: [String: [String: WallMilliseconds]] = [:]
     var lastSeen: [String: WallMilliseconds] = [:]
+    var receipts: [String: [ReceiptOwner: ReceiptPositions]] = [:]
 
     init(run: UInt64 = 1) { self.run = run }
 
@@ -85,5 +86,16 @@ struct EmbeddedTables: Sendable {
 
     func typing(in room: String, now: WallMilliseconds) -> [String: WallMilliseconds] {
         (typing[room] ?? [:]).filter { $0.value > now }
+    }
+
+    mutating func mergeReceipts(of room: String, _ merged: [Receipt]) {
+        for receipt in merged {
+            let stored = receipts[room]?[receipt.owner] ?? .none
+            receipts[room, default: [:]][receipt.owner] = stored.merged(with: receipt.positions)
+        }
+    }
+
+    func receipts(of room: String, user: String) -> ReceiptPositions {
+        [false, true].reduce(.none) { $0.merged(with: receipts[room]?[ReceiptOwner(user: user, isHidden: $1)] ?? .none) }
     }
 }

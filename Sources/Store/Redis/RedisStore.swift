@@ -194,6 +194,29 @@ extension RedisStore {
     }
 }
 
+// MARK: - Receipts
+
+extension RedisStore {
+    public func receipts(of room: String) -> EventLoopFuture<[Receipt]> {
+        answer(RedisCommand("HGETALL", StoreKeys.room(.receipts, room)), as: RedisReplyParsing.receipts)
+    }
+
+    public func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions> {
+        var command = RedisCommand("HMGET", StoreKeys.room(.receipts, room))
+        for isHidden in [false, true] { command.append(ReceiptOwner(user: user, isHidden: isHidden).field) }
+        return answer(command, as: RedisReplyParsing.receiptPositions)
+    }
+
+    public func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void> {
+        evaluate(.receipts, on: [.receipts], of: room, as: RedisReplyParsing.nothing) { command in
+            for receipt in receipts {
+                command.append(receipt.owner.field)
+                command.append(receipt.positions.description)
+            }
+        }
+    }
+}
+
 // MARK: - Commands
 
 extension RedisStore {

@@ -34,6 +34,8 @@ enum StoreKeys {
         case typing
         /// String, of `@user` rooms: ms of last-seen.
         case seen
+        /// Hash: user → `delivered read`, and user NUL for what she confirmed while she was invisible.
+        case receipts
     }
 
     static func room(_ kind: RoomKind, _ room: String) -> String {
