@@ -40,8 +40,8 @@ enum RelayOptions {
         bytes("publishBytesPerRoomMax", \.publishBytesPerRoomMax, 64 << 10, 1 << 30),
         count("tailMessagesMax", \.tailMessagesMax, 1, 100_000),
         count("requestsInFlightMax", \.requestsInFlightMax, 1, 10_000_000),
-        count("logMessagesMax", \.logMessagesMax, 1, 10_000_000),
         count("dedupKeysPerRoomMax", \.dedupKeysPerRoomMax, 1, 10_000_000),
+        count("roomsPerUserMax", \.roomsPerUserMax, 1, 1_000_000),
     ]
 
     static let timings: [Timing] = [

@@ -17,6 +17,8 @@ struct EmbeddedTables: Sendable {
     var members: [String: [MemberKey: StoredMember]] = [:]
     var typing: [String: [String: WallMilliseconds]] = [:]
     var lastSeen: [String: WallMilliseconds] = [:]
+    /// By user.
+    var rooms: [String: Set<String>] = [:]
 
     init(run: UInt64 = 1) { self.run = run }
 
@@ -69,6 +71,32 @@ struct EmbeddedTables: Sendable {
     mutating func append(_ room: String, _ batch: AppendBatch, now: WallMilliseconds) throws(StoreError) -> [AppendOutcome] {
         guard let outcomes = try logs[room]?.append(batch, run: run, now: now) else { throw .notOpen }
         return outcomes
+    }
+
+    mutating func deleteRoom(_ room: String) -> Position? {
+        members[room] = nil
+        typing[room] = nil
+        logs[room]?.delete()
+        return logs[room]?.head
+    }
+
+    mutating func deleteUser(_ user: String) -> Position? {
+        lastSeen[user] = nil
+        rooms[user] = nil
+        return deleteRoom(NameRules.inbox(of: user))
+    }
+
+    mutating func noteRoom(_ room: String, of user: String, most: Int) -> Bool {
+        let known = rooms[user] ?? []
+        guard known.contains(room) || known.count < most else { return false }
+        rooms[user] = known.union([room])
+        return true
+    }
+
+    /// By bytes, as Redis orders them.
+    func rooms(of user: String, after: String, limit: Int) -> [String] {
+        let later = (rooms[user] ?? []).filter { after.utf8.lexicographicallyPrecedes($0.utf8) }
+        return Array(later.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.prefix(max(0, limit)))
     }
 
     mutating func changeMembers(of room: String, removed: [MemberKey], upserted: [StoredMember]) {

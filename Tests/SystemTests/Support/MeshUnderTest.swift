@@ -51,6 +51,7 @@ struct MeshUnderTest: Sendable {
         options.nodes = settings.nodes
         options.logging.level = "info"
         options.regionYAML = settings.yaml
+        options.meshYAML = settings.meshYAML
         options.tls = settings.tls
         let crashes = Crashes()
         let local = try await LocalMesh.start(options, binary: Program.heliograph, onEvent: crashes.note)
@@ -115,6 +116,8 @@ struct MeshSettings: Sendable {
     var nodes = 1
     /// `limits:` and `timings:` of every region.
     var yaml = ""
+    /// `retention:` of the mesh.
+    var meshYAML = ""
     /// Everything is encrypted.
     var tls = false
 }
@@ -129,8 +132,8 @@ struct MeshTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == MeshTrait {
-    static func mesh(nodes: Int = 1, yaml: String = "", tls: Bool = false) -> MeshTrait {
-        MeshTrait(settings: MeshSettings(nodes: nodes, yaml: yaml, tls: tls))
+    static func mesh(nodes: Int = 1, yaml: String = "", meshYAML: String = "", tls: Bool = false) -> MeshTrait {
+        MeshTrait(settings: MeshSettings(nodes: nodes, yaml: yaml, meshYAML: meshYAML, tls: tls))
     }
 }
 
