@@ -31,6 +31,7 @@ public enum DropReason: String, CaseIterable, Sendable {
     case stalePresence = "stale_presence"
     case typingOverBudget = "typing_over_budget"
     case requestTableFull = "request_table_full"
+    case userRoomsFull = "user_rooms_full"
     // Links.
     case linkQueueFull = "link_queue_full"
     case linkGarbage = "link_garbage"

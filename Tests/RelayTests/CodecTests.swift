@@ -70,6 +70,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .members(generation: 9, diff),
         .typing(generation: 10, [.init(user: "alice", active: true), .init(user: "bob", active: false)]),
         .presenceAsked,
+        .deleted(generation: 12, RoomDeletion(upTo: place, endsUser: true)),
+        .deleted(generation: 12, RoomDeletion(upTo: .zero, endsUser: false)),
         .delivery(generation: 11, Delivery(gap: .init(from: other, to: place))),
         .delivery(generation: 11, Delivery()),
     ]
@@ -129,6 +131,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .history(HistoryAsk(after: .zero, before: other, limit: 1, newest: true)),
         .members(after: "alice", limit: 100),
         .describe,
+        .data(.deleteRoom), .data(.deleteUser), .data(.noteRoom("lobby")), .data(.rooms(after: "a", limit: 500)), .data(.profile),
+        .data(.deleteReceipts(user: "alice")),
     ]
 
     @Test("requests arrive as they were", arguments: RequestCodecTests.asks.indices)
@@ -151,6 +155,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
             .history([], more: false),
             .members(members, count: 900, next: "bob"),
             .description(RoomDescription(head: place, members: 3, sessions: [RegionID("eu"): 2], logState: "open")),
+            .data(.deleted(upTo: place)), .data(.deleted(upTo: nil)), .data(.done), .data(.rooms([])), .data(.rooms(["a", "b"])),
+            .data(.profile(UserProfile(lastSeen: 7, sessions: entries))),
         ] + reasons.map { .refused(Refusal($0, "why", retryAfterMs: 250)) }
 
     @Test("answers arrive as they were", arguments: RequestCodecTests.answers.indices)
@@ -164,7 +170,19 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         }
     }
 
+    @Test("requests to one node arrive as they were")
+    func nodeRequest() throws {
+        for ask in [NodeRequest.Ask.deleteCopy(room: "@alice", ofUser: true), .endSessions(user: "alice")] {
+            let request = NodeRequest(origin: owner, id: .max, hops: 3, node: owner.node, ask: ask)
+            let frame = try carried(DataCodec.frame(request))
+            #expect(DataCodec.request(frame.nodeRequest).map { "\($0)" } == "\(request)")
+        }
+        #expect(DataCodec.request(MeshNodeRequest()) == nil)
+    }
+
     @Test("what a newer node may ask or answer is nil") func unknown() {
+        #expect(RequestCodec.request(.with { $0.data = .init() }) == nil)
+        #expect(RequestCodec.response(.with { $0.data = .init() }) == nil)
         #expect(RequestCodec.request(MeshRootRequest()) == nil)
         #expect(RequestCodec.response(MeshRootResponse()) == nil)
         #expect(RequestCodec.request(.with { $0.publish = .with { $0.durability = 77 } })?.id == 0, "an unknown durability is passed on")

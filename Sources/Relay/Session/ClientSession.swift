@@ -41,6 +41,8 @@ final class ClientSession: ClientConnectionDelegate {
     /// Above every number used in any room, so that a queue that was emptied and forgotten goes on above its old numbers.
     var nextPublishNumber: UInt64 = 1
     var typingIn: [String: Instant] = [:]
+    /// Rooms that the root of the user's inbox was told of.
+    var notedRooms: Set<String> = []
     /// Frames that arrived while the token was checked.
     private var held: [RelayClientFrame] = []
     private var heldBytes = 0
@@ -128,7 +130,7 @@ final class ClientSession: ClientConnectionDelegate {
 
     func connectionEnded(clean: Bool) { end() }
 
-    private func end() {
+    func end() {
         guard !isEnded else { return }
         leaveEverything()
         state = .ended

@@ -206,7 +206,8 @@ final class HubRoom {
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
         case .presenceAsked: announceAll(to: parent)
-        case .delivery, .members, .typing: cell.drops.count(.staleGeneration)
+        case .deleted(let generation, let deletion) where uplink.accepts(generation): deleted(deletion)
+        case .delivery, .members, .typing, .deleted: cell.drops.count(.staleGeneration)
         }
         wake()
     }
@@ -332,6 +333,14 @@ final class HubRoom {
             }
         }
         forward(delivery)
+    }
+
+    /// Messages up to a position were deleted: what is kept or awaited of them is forgotten, here and below.
+    func deleted(_ deletion: RoomDeletion) {
+        forward(feed.forget(upTo: deletion.upTo))
+        if deletion.endsUser { mirror.forgetLastSeen() }
+        // Whatever they are interested in.
+        tellAll([]) { .deleted(generation: $0, deletion) }
     }
 
     // MARK: Presence

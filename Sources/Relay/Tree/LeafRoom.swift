@@ -167,6 +167,9 @@ final class LeafRoom {
             guard uplink.accepts(generation) else { return }
             tell(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: typingTTL) })
             wake()
+        case .deleted(let generation, let deletion):
+            guard uplink.accepts(generation) else { return cell.drops.count(.staleGeneration) }
+            deleted(deletion)
         case .presenceAsked: break
         }
     }
@@ -197,6 +200,17 @@ final class LeafRoom {
             }
             append(message)
         }
+    }
+
+    /// What was sent before the deletion goes out first.
+    private func deleted(_ deletion: RoomDeletion) {
+        fanOut()
+        head = max(head, deletion.upTo)
+        if deletion.endsUser {
+            mirror.forgetLastSeen()
+            tellWatchers()
+        }
+        cell.endSubscriptions(to: name)
     }
 
     private func push(_ gap: Delivery.Gap) {

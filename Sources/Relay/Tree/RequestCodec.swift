@@ -71,6 +71,7 @@ enum RequestCodec {
                     $0.limit = UInt32(limit)
                 })
         case .describe: .describe(.init())
+        case .data(let ask): .data(DataCodec.ask(ask))
         }
     }
 
@@ -90,6 +91,7 @@ enum RequestCodec {
                     newest: history.newest))
         case .members(let members): return .members(after: members.after, limit: Int(members.limit))
         case .describe: return .describe
+        case .data(let ask): return DataCodec.ask(ask).map { .data($0) }
         }
     }
 
@@ -118,6 +120,7 @@ enum RequestCodec {
                     $0.next = next
                 })
         case .description(let description): .description_p(descriptionFrame(description))
+        case .data(let answer): .data(DataCodec.answer(answer))
         case .refused(let refusal): .refusal(refusalFrame(refusal))
         }
     }
@@ -132,6 +135,7 @@ enum RequestCodec {
         case .members(let members):
             .members(members.members.map(TreeCodec.member), count: Int(members.count), next: members.next)
         case .description_p(let description): .description(self.description(description))
+        case .data(let answer): DataCodec.answer(answer).map { .data($0) }
         case .refusal(let refusal): self.refusal(refusal).map { .refused($0) }
         }
     }

@@ -71,6 +71,7 @@ enum TreeCodec {
                 }
             }
         case .presenceAsked: frame.presenceAsked = .init()
+        case .deleted(let generation, let deletion): frame.deleted = DataCodec.frame(generation, deletion)
         }
         return frame
     }
@@ -84,6 +85,7 @@ enum TreeCodec {
         case .typingUpdate(let update):
             .typing(generation: update.generation, update.changes.map { .init(user: $0.user, active: $0.active) })
         case .presenceAsked: .presenceAsked
+        case .deleted(let deleted): .deleted(generation: deleted.generation, DataCodec.deletion(deleted))
         default: nil
         }
     }
@@ -166,7 +168,7 @@ enum TreeCodec {
         return OwnerUpdate(owner: owner(said.owner), version: said.version, content: content)
     }
 
-    private static func entry(_ entry: MemberEntry) -> MeshEntry {
+    static func entry(_ entry: MemberEntry) -> MeshEntry {
         .with {
             $0.session = entry.session
             $0.user = entry.user
@@ -176,7 +178,7 @@ enum TreeCodec {
         }
     }
 
-    private static func entry(_ entry: MeshEntry) -> MemberEntry {
+    static func entry(_ entry: MeshEntry) -> MemberEntry {
         MemberEntry(session: entry.session, user: entry.user, device: entry.device, status: status(entry.status), note: entry.note)
     }
 

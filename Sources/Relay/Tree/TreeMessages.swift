@@ -31,6 +31,7 @@ enum TreeDown: Sendable {
     case typing(generation: UInt64, [TypingTable.Change])
     /// An owner's delta did not fit: send snapshots.
     case presenceAsked
+    case deleted(generation: UInt64, RoomDeletion)
 }
 
 /// Messages in order, after a range that was lost if `gap` says so.
@@ -81,6 +82,7 @@ struct RootRequest: Sendable {
         case history(HistoryAsk)
         case members(after: String, limit: Int)
         case describe
+        case data(DataAsk)
     }
 
     var origin: NodeBoot
@@ -114,6 +116,7 @@ struct RootResponse: Sendable {
         case history([RoomMessage], more: Bool)
         case members([Member], count: Int, next: String)
         case description(RoomDescription)
+        case data(DataAnswer)
         case refused(Refusal)
     }
 
