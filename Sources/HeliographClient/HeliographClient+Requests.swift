@@ -125,6 +125,26 @@ extension HeliographClient {
         return history
     }
 
+    /// Says up to where the user has received or read a room. Cumulative: one for the last message is enough, and an earlier position
+    /// than the last changes nothing. Needs a subscription, except in her own inbox.
+    public func receipt(room: String, position: Position, kind: RelayReceiptKind) async throws {
+        try await expectDone(
+            .with {
+                $0.receipt.room = room
+                $0.receipt.position = RelayPosition(position)
+                $0.receipt.kind = kind
+            })
+    }
+
+    /// How many messages the user has not read in each of at most 200 rooms; without rooms, in all that she is subscribed to and in
+    /// her inbox.
+    public func unread(rooms: [String] = []) async throws -> [RelayRoomUnread] {
+        guard case .unread(let unread) = try await request(.with { $0.unread.rooms = rooms }) else {
+            throw HeliographClientError.unexpectedReply
+        }
+        return unread.rooms
+    }
+
     /// The time of one round trip to the relay.
     public func ping() async throws -> TimeSpan {
         let start = now()

@@ -152,6 +152,8 @@ public struct RelayLimits: Hashable, Sendable {
     public var publishBytesPerRoomMax = 16 << 20
     public var tailMessagesMax = 256
     public var requestsInFlightMax = 50_000
+    /// Users of a room whose receipts are told one by one; above it a summary is.
+    public var receiptUsersMax = 100
     public var dedupKeysPerRoomMax = 100_000
     /// Rooms in which a user has something of hers beside messages, as they are remembered for her deletion.
     public var roomsPerUserMax = 10_000

@@ -40,6 +40,7 @@ enum RelayOptions {
         bytes("publishBytesPerRoomMax", \.publishBytesPerRoomMax, 64 << 10, 1 << 30),
         count("tailMessagesMax", \.tailMessagesMax, 1, 100_000),
         count("requestsInFlightMax", \.requestsInFlightMax, 1, 10_000_000),
+        count("receiptUsersMax", \.receiptUsersMax, 1, 5_000),
         count("dedupKeysPerRoomMax", \.dedupKeysPerRoomMax, 1, 10_000_000),
         count("roomsPerUserMax", \.roomsPerUserMax, 1, 1_000_000),
     ]

@@ -30,6 +30,8 @@ public enum DropReason: String, CaseIterable, Sendable {
     case outOfSequence = "out_of_sequence"
     case stalePresence = "stale_presence"
     case typingOverBudget = "typing_over_budget"
+    case receiptTableFull = "receipt_table_full"
+    case receiptUndelivered = "receipt_undelivered"
     case requestTableFull = "request_table_full"
     case userRoomsFull = "user_rooms_full"
     // Links.

@@ -49,6 +49,8 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     public var count: Int { published.count }
     public var hasChanges: Bool { !dirty.isEmpty }
     public func member(_ user: String) -> Member? { published[user] }
+    /// One invisible session hides a user altogether.
+    public func isHidden(_ user: String) -> Bool { entries(of: user).contains { $0.status == .invisible } }
 
     // MARK: What owners say
 

@@ -116,6 +116,17 @@ public protocol RegionStore: AnyObject {
     func setLastSeen(of user: String, at: WallMilliseconds) -> EventLoopFuture<Void>
     func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?>
 
+    // MARK: Receipts
+
+    /// Everything that was confirmed in a room.
+    func receipts(of room: String) -> EventLoopFuture<[Receipt]>
+
+    /// What one user has confirmed there, visibly or not; `.none` for nothing.
+    func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions>
+
+    /// Moves positions forward, each by itself; a position behind the stored one changes nothing.
+    func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void>
+
     /// Ends the connection. Calls in flight fail with `.unavailable`. Idempotent.
     func close() -> EventLoopFuture<Void>
 }

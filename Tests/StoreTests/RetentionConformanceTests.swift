@@ -166,6 +166,19 @@ private let room = "eu/lobby"
     }
 
     @Test(arguments: StoreKind.allCases)
+    func receiptsGoWithTheirUserOrTheirRoom(_ kind: StoreKind) async throws {
+        try await withStore(kind) { _, store in
+            let positions = ReceiptPositions(read: at(1, 2))
+            let owners = [ReceiptOwner(user: "alice"), ReceiptOwner(user: "alice", isHidden: true), ReceiptOwner(user: "bob")]
+            try await store.call { $0.mergeReceipts(of: room, owners.map { Receipt($0, positions) }) }
+            try await store.call { $0.deleteReceipts(of: room, user: "alice") }
+            expect(try await store.call { $0.receipts(of: room) }, is: [Receipt(ReceiptOwner(user: "bob"), positions)])
+            _ = try await store.call { $0.deleteRoom(room) }
+            expect(try await store.call { $0.receipts(of: room) }, is: [])
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
     func roomsOfAUserAreBoundedAndPaged(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             for name in ["b", "a", "é", "B"] { expect(try await store.call { $0.noteRoom(name, of: "alice", most: 4) }, is: true) }

@@ -146,7 +146,17 @@ extension QuietMesh {
             try await sessions[1].publish(room, "mine stays", key: "m")
             _ = try await sessions[0].messages(inbox, until: "p")
 
+            let confirmed = try await friend.publish(room, "read this", key: "r").position
+            _ = try await sessions[1].messages(room, until: "r")
+            try await sessions[1].done(.receipt(.with { ($0.room, $0.position, $0.kind) = (room, confirmed, .read) }))
+            let receipts = "hg:receipts:{\(room)}:\(room)"
+            let redis = try #require(try await mesh.region("eu-west").redis).url
+            try await eventually("her receipt is stored") { try await Program.redis(redis, "HEXISTS", receipts, user) == "1" }
+            let exported = try await export(user, from: home).filter { $0.kind == "receipt" }
+            #expect(exported.map(\.room) == [room] && exported.first?.read?.seq == confirmed.seq)
+
             let report = try await Operations.delete("\(mesh.node("us-east").operationsURL)/v1/users/\(user)")
+            #expect(try await Program.redis(redis, "HLEN", receipts) == "0")
             #expect(report.user == user && report.deleted && Set(report.regions) == Set(MeshUnderTest.regions))
             for session in sessions {
                 let goodbye = try await session.goodbye()
@@ -157,7 +167,9 @@ extension QuietMesh {
                 frames.contains { $0.userPresence.user == user && $0.userPresence.status == .offline && $0.userPresence.lastSeen == 0 }
                     ? true : nil
             }
-            #expect(try await friend.history(room).messages.map(\.text) == ["mine stays"], "what she said to others stays with them")
+            #expect(
+                try await friend.history(room).messages.map(\.text) == ["mine stays", "read this"],
+                "what she said to others stays with them")
             for region in MeshUnderTest.regions {
                 let redis = try #require(try await mesh.region(region).redis).url
                 let keys = try await Program.redis(redis, "KEYS", "hg:*:\(inbox)").split(separator: "\n").map(String.init)
@@ -173,8 +185,8 @@ extension QuietMesh {
         // MARK: Export
 
         private struct Line: Decodable {
+            struct Place: Decodable { var seq: UInt64 }
             struct Message: Decodable {
-                struct Place: Decodable { var seq: UInt64 }
                 var text: String?
                 var from: String
                 var position: Place
@@ -186,6 +198,8 @@ extension QuietMesh {
             var device: String?
             var lastSeen: Int64?
             var message: Message?
+            var room: String?
+            var read: Place?
         }
 
         private func export(_ user: String, from region: String) async throws -> [Line] {

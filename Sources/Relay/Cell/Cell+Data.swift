@@ -54,9 +54,11 @@ extension Cell {
         pass(RootResponse(origin: request.origin, id: request.id, hops: 0, answer: answer))
     }
 
-    /// All of the user's sessions on this cell.
+    /// All of the user's sessions on this cell, and what its levels of rooms know of her receipts: they would say it again.
     func endSessions(of user: String) {
         for session in Array(sessions.values) where session.user == user { session.endDeleted() }
+        for hub in hubs.values { hub.receipts.forget(user) }
+        for leaf in leaves.values { leaf.receipts.forget(user) }
     }
 
     /// The room was deleted: nobody is subscribed to it any more.

@@ -43,6 +43,18 @@ extension Cell: ClientFront {
         }
     }
 
+    /// What a session confirmed goes up with this tick.
+    func say(_ receipt: Receipt, in room: String) {
+        said.say(receipt, in: room)
+        scheduleTick()
+    }
+
+    func passReceipts() {
+        for (room, receipts) in said.take() {
+            post(.up(room: room, child: .cell(index), .receipts(receipts)), to: hubCell(of: room))
+        }
+    }
+
     /// A key for a publish that came without one: unique over nodes, their runs, sessions and time.
     func makeKey(for session: ClientSession) -> String {
         lastKey += 1

@@ -45,6 +45,7 @@ final class Cell {
     /// Rooms with something to do at a later time.
     var restlessLeaves: [String: LeafRoom] = [:]
     var restlessHubs: [String: HubRoom] = [:]
+    var said = SaidReceipts()
     var fastTicks = 0
     var isStopped = false
     var lastKey: UInt64 = 0
@@ -129,6 +130,7 @@ final class Cell {
         tools.tickBegan()
         figures.ticks += 1
         repeat {
+            passReceipts()
             drainInbox()
             flushHubs()
         } while !inbox.isEmpty

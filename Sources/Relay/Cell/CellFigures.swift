@@ -19,6 +19,10 @@ struct CellFigures: Sendable {
     var publishedEphemeral: UInt64 = 0
     var publishedDuplicate: UInt64 = 0
     var appendBatches: UInt64 = 0
+    /// Taken from sessions.
+    var receipts: UInt64 = 0
+    /// Writes of roots, each of all receipts of a room that moved.
+    var receiptWrites: UInt64 = 0
     var tlsHandshakes: UInt64 = 0
     var tlsResumptions: UInt64 = 0
 
@@ -31,6 +35,8 @@ struct CellFigures: Sendable {
         publishedEphemeral += other.publishedEphemeral
         publishedDuplicate += other.publishedDuplicate
         appendBatches += other.appendBatches
+        receipts += other.receipts
+        receiptWrites += other.receiptWrites
         tlsHandshakes += other.tlsHandshakes
         tlsResumptions += other.tlsResumptions
     }

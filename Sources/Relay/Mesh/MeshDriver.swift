@@ -165,9 +165,9 @@ final class MeshDriver: MeshLinksDelegate {
     private func message(_ frame: MeshTreeFrame, from node: NodeID) -> (cell: Int, CellMessage)? {
         let hub = Int(stableHash(frame.room) % UInt64(ports.count))
         switch frame.frame {
-        case .join, .leave, .announcement, .typingIntent:
+        case .join, .leave, .announcement, .typingIntent, .receiptsSaid:
             return TreeCodec.up(frame).map { (hub, .up(room: frame.room, child: .node(node), $0)) }
-        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .deleted:
+        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .deleted, .receiptsChanged, .directReceipt:
             return TreeCodec.down(frame).map { (hub, .downToHub(room: frame.room, parent: node, $0)) }
         case .request(let request):
             return RequestCodec.request(request).map { (hub, .request(room: frame.room, $0)) }

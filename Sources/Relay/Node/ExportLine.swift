@@ -34,10 +34,25 @@ enum ExportLine {
         }
     }
 
-    /// A room in which she has receipts.
+    /// How far she has confirmed the messages of a room.
     struct Receipt: Encodable {
+        struct Place: Encodable {
+            var epoch: UInt64
+            var seq: UInt64
+
+            init(_ position: Position) { (epoch, seq) = (position.epoch, position.seq) }
+        }
+
         let kind = "receipt"
         var room: String
+        var delivered: Place
+        var read: Place
+
+        init(room: String, _ positions: ReceiptPositions) {
+            self.room = room
+            delivered = Place(positions.delivered)
+            read = Place(positions.read)
+        }
     }
 
     /// The export ends here, and something is missing.

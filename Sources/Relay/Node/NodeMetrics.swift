@@ -65,6 +65,10 @@ extension RunningNode {
                 "heliograph_root_publishes_total", .counter, help: "Messages ordered by roots on this node.", samples: rooted),
             .counter("heliograph_root_duplicates_total", help: "Publishes whose key was known.", figures.publishedDuplicate),
             .counter("heliograph_root_append_batches_total", help: "Appends to the store, each of one batch.", figures.appendBatches),
+            .counter("heliograph_receipts_total", help: "Receipts of this node's sessions.", figures.receipts),
+            .counter(
+                "heliograph_root_receipt_writes_total", help: "Writes of receipts to the store, each of a room's latest.",
+                figures.receiptWrites),
         ]
     }
 

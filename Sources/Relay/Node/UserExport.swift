@@ -75,8 +75,14 @@ actor UserExport {
         guard case .data(.rooms(let rooms)) = answer else { throw Self.refusal(answer) }
         if let last = rooms.last { stage = .rooms(after: last) } else { stage = .done }
         var page = ByteBuffer()
-        for room in rooms { Self.append(ExportLine.Receipt(room: room), to: &page) }
+        for room in rooms { Self.append(ExportLine.Receipt(room: room, try await receipt(in: room)), to: &page) }
         return page
+    }
+
+    private func receipt(in room: String) async throws(Refusal) -> ReceiptPositions {
+        let answer = await node.ask(room, .unread(user: user), within: Self.deadline)
+        guard case .unread(let unread) = answer else { throw Self.refusal(answer) }
+        return unread.own
     }
 
     private static func refusal(_ answer: RootResponse.Answer) -> Refusal {

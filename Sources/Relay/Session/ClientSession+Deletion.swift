@@ -24,8 +24,7 @@ extension ClientSession {
             })
     }
 
-    /// Call when the user leaves something of hers in a room other than messages, such as a receipt: it is found when she is deleted or
-    /// asks for her data. Told to the root of her inbox once for each room, and again if that has failed.
+    /// The user has receipts in a room: they are found when she is deleted or asks for her data. Told to the root of her inbox once for each room, and again if that has failed.
     func noteRoomOfUser(_ room: String) {
         guard !user.isEmpty, notedRooms.insert(room).inserted else { return }
         let inbox = NameRules.inbox(of: user)

@@ -32,8 +32,8 @@ extension ClientSession {
         case .ping: reply(id, .pong(.init()), always: true)
         case .goodbye: connection.close(code: WebSocketCloseCode.normal, reason: "")
         case .hello: throw RequestFault(code: .failedPrecondition, message: "hello was said already", drop: .invalidRequest)
-        case .receipt: throw .unimplemented("receipts are not available yet")
-        case .unread: throw .unimplemented("unread counts are not available yet")
+        case .receipt(let receipt): try confirm(receipt, id: id, grants)
+        case .unread(let ask): try countUnread(ask, id: id, grants)
         case .refresh: throw .unimplemented("refreshing a token is not available yet")
         case nil: throw .invalid("a frame must hold exactly one request")
         }
@@ -57,7 +57,7 @@ extension ClientSession {
         }
     }
 
-    private func check(_ permission: Permission, in room: String, _ grants: Grants) throws(RequestFault) {
+    func check(_ permission: Permission, in room: String, _ grants: Grants) throws(RequestFault) {
         try checkRoom(room)
         guard grants.allows(permission, in: room) else {
             throw .denied("the token does not allow to \(permission.rawValue) in \(room)")
@@ -69,11 +69,11 @@ extension ClientSession {
     private func subscribe(_ ask: RelaySubscribe, id: UInt32, _ grants: Grants) throws(RequestFault) {
         try check(.subscribe, in: ask.room, grants)
         if ask.hasFrom { throw .unimplemented("replay (subscribe.from) is not available yet") }
-        if ask.receipts { throw .unimplemented("receipts are not available yet") }
         if ask.presence { try check(.presence, in: ask.room, grants) }
         var interest: Interest = [.messages]
         if ask.presence { interest.insert(.presence) }
         if ask.typing { interest.insert(.typing) }
+        if ask.receipts { interest.insert(.receipts) }
         let leaf = cell.leaf(ask.room)
         let old = subscriptions[ask.room]
         guard old != nil || subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
@@ -84,10 +84,14 @@ extension ClientSession {
         if old == nil { present(in: ask.room) }
         leaf.add(interest)
         if let old { leaf.remove(old.interest) }
-        leaf.whenCovered(interest) { [weak self] reached in self?.subscribed(leaf, interest, id: id, reached: reached) }
+        leaf.whenCovered(interest) { [weak self] reached in
+            self?.whenReceiptsKnown(leaf, reached ? interest : []) {
+                self?.subscribed(leaf, interest, id: id, reached: reached, receipts: $0)
+            }
+        }
     }
 
-    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool) {
+    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool, receipts: [RelayReceiptState]) {
         guard !isEnded else { return }
         guard let subscription = subscriptions[leaf.name] else {
             return fail(id, .unavailable("the subscription ended before the room's home was reached"))
@@ -96,12 +100,14 @@ extension ClientSession {
             if !subscription.isLive { leave(leaf.name) }
             return fail(id, .unavailable("the room's home cannot be reached now"))
         }
-        leaf.listen(self, presence: subscription.interest.contains(.presence), typing: subscription.interest.contains(.typing))
+        leaf.listen(self, subscription.interest)
         if !subscription.isLive {
             subscriptions[leaf.name]?.isLive = true
             leaf.addRecipient(connection)
         }
-        reply(id, .subscribed(state(of: leaf, interest)))
+        var subscribed = state(of: leaf, interest)
+        subscribed.receipts = receipts
+        reply(id, .subscribed(subscribed))
     }
 
     private func state(of leaf: LeafRoom, _ interest: Interest) -> RelaySubscribed {
@@ -139,7 +145,7 @@ extension ClientSession {
     func leave(_ room: String) {
         guard let subscription = subscriptions.removeValue(forKey: room), let leaf = cell.leaves[room] else { return }
         if subscription.isLive { leaf.removeRecipient(connection) }
-        leaf.listen(self, presence: false, typing: false)
+        leaf.listen(self, [])
         if typingIn.removeValue(forKey: room) != nil { leaf.sendUp(.typing(user: user, active: false)) }
         // Her own room stays: the session itself is a member of it.
         if room != NameRules.inbox(of: user) { absent(from: room) }
@@ -193,7 +199,7 @@ extension ClientSession {
         }
     }
 
-    private func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
+    func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
         guard case .refused(let refusal) = answer else {
             return fail(id, RequestFault(code: .internal, message: "the room's root answered something else", drop: .protocolError))
         }

@@ -24,6 +24,7 @@ final class HubRoom {
     /// As the parent last answered, for those who did not ask to be told about members.
     private var countAtJoin = 0
     private(set) var typing = TypingTable()
+    private(set) lazy var receipts = HubReceipts(hub: self)
     private var isQueued = false
     private var fetching: Fetch?
     private var usedAt = Clock.now()
@@ -57,7 +58,8 @@ final class HubRoom {
 
     /// Nobody needs this level any more: no child, nobody present, nothing under way.
     func isIdle(now: Instant) -> Bool {
-        children.isEmpty && presence.isEmpty && owned.isEmpty && fetching == nil && (root?.isIdle ?? true) && now - usedAt >= .seconds(30)
+        children.isEmpty && presence.isEmpty && owned.isEmpty && receipts.isIdle && fetching == nil && (root?.isIdle ?? true)
+            && now - usedAt >= .seconds(30)
     }
 
     // MARK: Place
@@ -70,13 +72,18 @@ final class HubRoom {
         letGoOfForeignChildren()
         guard place != uplink.place || relinked else { return }
         // Before the join, so that the members with which it is answered include those below.
-        if case .under(let parent) = place { announceAll(to: parent) }
+        if case .under(let parent) = place {
+            announceAll(to: parent)
+            receipts.repeatAll(to: parent)
+        }
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
         if place == .root, root == nil {
             presence.startPublishing(known: mirror.all, now: Clock.now(), grace: cell.context.timings.presenceGrace)
-            root = RootRole(hub: self)
+            let root = RootRole(hub: self)
+            self.root = root
             presence.drop(.store)
+            root.receipts.merge(receipts.all)
         }
         updateInterest()
         answerChildren()
@@ -146,6 +153,7 @@ final class HubRoom {
         case .members(let upserted, let removed): changeOwned(upserted, removed)
         case .announce(let updates): for update in updates { apply(update, from: child) }
         case .typing(let user, let active): typingIntent(user, active: active)
+        case .receipts(let said): receipts.received(said)
         }
         wake()
     }
@@ -189,6 +197,7 @@ final class HubRoom {
             state.lastSeen = root?.lastSeen ?? mirror.lastSeen
         }
         if interest.contains(.typing) { state.typing = typing.users }
+        if interest.contains(.receipts) { state.receipts = receipts.whole }
         return state
     }
 
@@ -205,9 +214,11 @@ final class HubRoom {
             tellAll(.presence) { .members(generation: $0, diff) }
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
+        case .receipts(let generation, let update) where uplink.accepts(generation): receipts.apply(update)
+        case .directReceipt(let generation, let receipt) where uplink.accepts(generation): receipts.tell(receipt)
         case .presenceAsked: announceAll(to: parent)
         case .deleted(let generation, let deletion) where uplink.accepts(generation): deleted(deletion)
-        case .delivery, .members, .typing, .deleted: cell.drops.count(.staleGeneration)
+        case .delivery, .members, .typing, .deleted, .receipts, .directReceipt: cell.drops.count(.staleGeneration)
         }
         wake()
     }
@@ -223,6 +234,7 @@ final class HubRoom {
             let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
             if let diff { tellAll(.presence) { .members(generation: $0, diff) } }
         }
+        if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { change(typing.reset(to: state.typing, now: Clock.now(), ttl: mirrorTypingTTL)) }
         answerChildren()
         updateInterest()
@@ -339,6 +351,7 @@ final class HubRoom {
     func deleted(_ deletion: RoomDeletion) {
         forward(feed.forget(upTo: deletion.upTo))
         if deletion.endsUser { mirror.forgetLastSeen() }
+        receipts.forgetAll()
         // Whatever they are interested in.
         tellAll([]) { .deleted(generation: $0, deletion) }
     }
@@ -391,7 +404,7 @@ final class HubRoom {
         apply(update, from: local)
     }
 
-    private func queue() {
+    func queue() {
         guard !isQueued else { return }
         isQueued = true
         cell.queueFlush(self)
@@ -401,6 +414,7 @@ final class HubRoom {
     func flush() {
         takeOwnedChanges()
         isQueued = false
+        receipts.flush()
         wake()
         guard root == nil, let parent = uplink.parent else { return announcements.removeAll() }
         sendAnnouncements(to: parent)
@@ -449,7 +463,7 @@ final class HubRoom {
 
     // MARK: Down
 
-    private func tellAll(_ interest: Interest, _ down: (UInt64) -> TreeDown) {
+    func tellAll(_ interest: Interest, _ down: (UInt64) -> TreeDown) {
         children.forEach(wanting: interest) { child, generation in tell(child, down(generation)) }
     }
 

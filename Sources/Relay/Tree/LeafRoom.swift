@@ -33,6 +33,7 @@ final class LeafRoom {
     private var countAtJoin = 0
     private var mirror = MemberMirror()
     private var typing = TypingTable()
+    let receipts: LeafReceipts
 
     private struct Waiting {
         var interest: Interest
@@ -43,6 +44,7 @@ final class LeafRoom {
     init(name: String, cell: Cell) {
         self.name = name
         self.cell = cell
+        receipts = LeafReceipts(room: name)
         _ = uplink.placed(.under(cell.hubCell(of: name)), relinked: false, now: Clock.now(), nextGeneration: cell.nextGeneration)
     }
 
@@ -132,9 +134,10 @@ final class LeafRoom {
         if lanes[lane].recipients.isEmpty, lanes[lane].batch.isEmpty { lanes.remove(at: lane) }
     }
 
-    func listen(_ session: ClientSession, presence: Bool, typing: Bool) {
-        presenceListeners[ObjectIdentifier(session)] = presence ? session : nil
-        typingListeners[ObjectIdentifier(session)] = typing ? session : nil
+    func listen(_ session: ClientSession, _ interest: Interest) {
+        presenceListeners[ObjectIdentifier(session)] = interest.contains(.presence) ? session : nil
+        typingListeners[ObjectIdentifier(session)] = interest.contains(.typing) ? session : nil
+        receipts.listen(session, interest.contains(.receipts))
     }
 
     /// - Parameter owesState: she was told UNKNOWN, so the state follows when it is known.
@@ -170,6 +173,10 @@ final class LeafRoom {
         case .deleted(let generation, let deletion):
             guard uplink.accepts(generation) else { return cell.drops.count(.staleGeneration) }
             deleted(deletion)
+        case .receipts(let generation, let update):
+            if uplink.accepts(generation) { receipts.apply(update) }
+        case .directReceipt(let generation, let receipt):
+            if uplink.accepts(generation) { receipts.tell(receipt) }
         case .presenceAsked: break
         }
     }
@@ -183,6 +190,7 @@ final class LeafRoom {
         countAtJoin = state.count
         if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
         if uplink.covers(.presence), owesWatchers { tellWatchers() }
+        if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()
         updateInterest()
@@ -206,6 +214,7 @@ final class LeafRoom {
     private func deleted(_ deletion: RoomDeletion) {
         fanOut()
         head = max(head, deletion.upTo)
+        receipts.forgetAll()
         if deletion.endsUser {
             mirror.forgetLastSeen()
             tellWatchers()

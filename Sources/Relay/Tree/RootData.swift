@@ -74,7 +74,10 @@ final class RootData {
     }
 
     private func deleteReceipts(of user: String, _ request: RootRequest) {
-        finish(request, cell.store.deleteReceipts(of: room, user: user)) { .done }
+        finish(request, cell.store.deleteReceipts(of: room, user: user)) { [hub] in
+            hub.receipts.forget(user)
+            return .done
+        }
     }
 
     // MARK: A user's rooms and her profile

@@ -22,8 +22,9 @@ final class RootRole {
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
-    private let retention: RootRetention
+    let retention: RootRetention
     private let data: RootData
+    let receipts: RootReceipts
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
     private var isLoaded = false
@@ -46,6 +47,7 @@ final class RootRole {
         mirror = StoreMirror(room: hub.name, cell: hub.cell)
         retention = RootRetention(room: hub.name, cell: hub.cell)
         data = RootData(hub: hub)
+        receipts = RootReceipts(hub: hub)
         if !hub.presence.isEmpty { mirror.replaceAll() }
         load()
     }
@@ -53,7 +55,7 @@ final class RootRole {
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
-    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && data.isIdle }
+    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && data.isIdle && receipts.isSettled }
     var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
@@ -64,6 +66,7 @@ final class RootRole {
     func stepDown() {
         hub.stopPublishing()
         data.stepDown()
+        receipts.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
 
@@ -102,6 +105,7 @@ final class RootRole {
             openIfNeeded()
             return false
         }
+        if interest.contains(.receipts) { return receipts.isReady }
         return true
     }
 
@@ -116,6 +120,10 @@ final class RootRole {
         case .members(let after, let limit): listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
         case .data(let ask): data.serve(ask, request)
+        case .unread(let user): receipts.countUnread(of: user) { [cell] in cell.answer(request, $0) }
+        case .directReceipt(let receipt):
+            hub.receipts.tell(receipt)
+            cell.answer(request, .done)
         }
     }
 
@@ -258,12 +266,14 @@ final class RootRole {
             case .appended(let position):
                 cell.figures.publishedHome += 1
                 delivery.messages.append(message(entry, position, at: at))
+                receipts.appended(position, by: entry.ask.user)
                 seenHead = position
                 cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
             case .duplicate(let position, let firstAt):
                 cell.figures.publishedDuplicate += 1
                 if position > seenHead {
                     delivery.messages.append(message(entry, position, at: firstAt))
+                    receipts.appended(position, by: entry.ask.user)
                     seenHead = position
                 }
                 cell.answer(entry.request, .published(position: position, at: firstAt, duplicate: true))
@@ -300,7 +310,7 @@ final class RootRole {
         }
     }
 
-    private static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
+    static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
 
     /// For entries that were taken out of the log.
     private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {
@@ -317,6 +327,7 @@ final class RootRole {
     func storeAttached() {
         log.invalidate()
         mirror.replaceAll()
+        receipts.storeAttached()
         isLoaded = isLoaded || !hub.presence.isEmpty
         pump()
         if needsLog { openIfNeeded() }
@@ -331,6 +342,7 @@ final class RootRole {
         data.tick(now: now)
         if needsLog { openIfNeeded() }
         hub.answerChildren()
+        receipts.tick(now: now)
         if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
     }
 

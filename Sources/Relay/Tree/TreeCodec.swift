@@ -33,6 +33,7 @@ enum TreeCodec {
                 $0.user = user
                 $0.active = active
             }
+        case .receipts(let receipts): frame.receiptsSaid = ReceiptCodec.said(receipts)
         }
         return frame
     }
@@ -46,6 +47,7 @@ enum TreeCodec {
         case .leave(let leave): .leave(generation: leave.generation)
         case .announcement(let announcement): .announce(announcement.owners.compactMap(ownerUpdate))
         case .typingIntent(let intent): .typing(user: intent.user, active: intent.active)
+        case .receiptsSaid(let said): .receipts(ReceiptCodec.receipts(said))
         default: nil
         }
     }
@@ -70,6 +72,8 @@ enum TreeCodec {
                     }
                 }
             }
+        case .receipts(let generation, let update): frame.receiptsChanged = ReceiptCodec.changed(update, generation: generation)
+        case .directReceipt(let generation, let receipt): frame.directReceipt = ReceiptCodec.direct(receipt, generation: generation)
         case .presenceAsked: frame.presenceAsked = .init()
         case .deleted(let generation, let deletion): frame.deleted = DataCodec.frame(generation, deletion)
         }
@@ -84,6 +88,8 @@ enum TreeCodec {
         case .membersChanged(let changed): .members(generation: changed.generation, diff(changed))
         case .typingUpdate(let update):
             .typing(generation: update.generation, update.changes.map { .init(user: $0.user, active: $0.active) })
+        case .receiptsChanged(let changed): .receipts(generation: changed.generation, ReceiptCodec.update(changed))
+        case .directReceipt(let receipt): .directReceipt(generation: receipt.generation, ReceiptCodec.direct(receipt))
         case .presenceAsked: .presenceAsked
         case .deleted(let deleted): .deleted(generation: deleted.generation, DataCodec.deletion(deleted))
         default: nil
@@ -190,6 +196,7 @@ enum TreeCodec {
             $0.count = UInt32(state.count)
             $0.lastSeen = state.lastSeen
             $0.typing = state.typing
+            if let receipts = state.receipts { $0.receipts = ReceiptCodec.changed(receipts) }
         }
     }
 
@@ -197,7 +204,8 @@ enum TreeCodec {
         RoomState(
             generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member),
             count: Int(joined.count),
-            lastSeen: joined.lastSeen, typing: joined.typing)
+            lastSeen: joined.lastSeen, typing: joined.typing,
+            receipts: joined.hasReceipts ? ReceiptCodec.update(joined.receipts) : nil)
     }
 
     private static func deliveryFrame(_ generation: UInt64, _ delivery: Delivery) -> MeshDelivery {

@@ -20,6 +20,7 @@ enum TreeUp: Sendable {
     /// Only from a cell to the hub of its own node, which is the owner in the eyes of the others.
     case members(upserted: [MemberEntry], removed: [UInt64])
     case typing(user: String, active: Bool)
+    case receipts([Receipt])
 }
 
 /// What a parent tells a child.
@@ -29,6 +30,9 @@ enum TreeDown: Sendable {
     case delivery(generation: UInt64, Delivery)
     case members(generation: UInt64, MemberDiff)
     case typing(generation: UInt64, [TypingTable.Change])
+    case receipts(generation: UInt64, ReceiptUpdate)
+    /// In a sender's inbox.
+    case directReceipt(generation: UInt64, DirectReceipt)
     /// An owner's delta did not fit: send snapshots.
     case presenceAsked
     case deleted(generation: UInt64, RoomDeletion)
@@ -73,6 +77,8 @@ struct RoomState: Sendable {
     var count = 0
     var lastSeen: WallMilliseconds = 0
     var typing: [String] = []
+    /// Nil if the join did not ask for them.
+    var receipts: ReceiptUpdate?
 }
 
 /// Something asked of a room's root, from any node.
@@ -83,6 +89,10 @@ struct RootRequest: Sendable {
         case members(after: String, limit: Int)
         case describe
         case data(DataAsk)
+        /// What a user has not read.
+        case unread(user: String)
+        /// For the owner of the inbox that is asked: somebody confirmed what she had sent.
+        case directReceipt(DirectReceipt)
     }
 
     var origin: NodeBoot
@@ -117,6 +127,8 @@ struct RootResponse: Sendable {
         case members([Member], count: Int, next: String)
         case description(RoomDescription)
         case data(DataAnswer)
+        case unread(RoomUnread)
+        case done
         case refused(Refusal)
     }
 

@@ -107,7 +107,9 @@ public final class EmbeddedStore: RegionStore {
 
     public func deleteUser(_ user: String) -> EventLoopFuture<Position?> { answer { $0.deleteUser(user) } }
 
-    public func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void> { answer { _ in } }
+    public func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void> {
+        answer { $0.deleteReceipts(of: room, user: user) }
+    }
 
     public func noteRoom(_ room: String, of user: String, most: Int) -> EventLoopFuture<Bool> {
         answer { $0.noteRoom(room, of: user, most: most) }
@@ -147,4 +149,18 @@ public final class EmbeddedStore: RegionStore {
     }
 
     public func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?> { answer { $0.lastSeen[user] } }
+
+    // MARK: Receipts
+
+    public func receipts(of room: String) -> EventLoopFuture<[Receipt]> {
+        answer { tables in (tables.receipts[room] ?? [:]).map { Receipt($0.key, $0.value) } }
+    }
+
+    public func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions> {
+        answer { $0.receipts(of: room, user: user) }
+    }
+
+    public func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void> {
+        answer { $0.mergeReceipts(of: room, receipts) }
+    }
 }

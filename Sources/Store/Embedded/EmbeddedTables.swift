@@ -19,6 +19,7 @@ struct EmbeddedTables: Sendable {
     var lastSeen: [String: WallMilliseconds] = [:]
     /// By user.
     var rooms: [String: Set<String>] = [:]
+    var receipts: [String: [ReceiptOwner: ReceiptPositions]] = [:]
 
     init(run: UInt64 = 1) { self.run = run }
 
@@ -76,6 +77,7 @@ struct EmbeddedTables: Sendable {
     mutating func deleteRoom(_ room: String) -> Position? {
         members[room] = nil
         typing[room] = nil
+        receipts[room] = nil
         logs[room]?.delete()
         return logs[room]?.head
     }
@@ -113,5 +115,20 @@ struct EmbeddedTables: Sendable {
 
     func typing(in room: String, now: WallMilliseconds) -> [String: WallMilliseconds] {
         (typing[room] ?? [:]).filter { $0.value > now }
+    }
+
+    mutating func mergeReceipts(of room: String, _ merged: [Receipt]) {
+        for receipt in merged {
+            let stored = receipts[room]?[receipt.owner] ?? .none
+            receipts[room, default: [:]][receipt.owner] = stored.merged(with: receipt.positions)
+        }
+    }
+
+    mutating func deleteReceipts(of room: String, user: String) {
+        for isHidden in [false, true] { receipts[room]?[ReceiptOwner(user: user, isHidden: isHidden)] = nil }
+    }
+
+    func receipts(of room: String, user: String) -> ReceiptPositions {
+        [false, true].reduce(.none) { $0.merged(with: receipts[room]?[ReceiptOwner(user: user, isHidden: $1)] ?? .none) }
     }
 }

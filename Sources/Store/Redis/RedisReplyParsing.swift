@@ -109,6 +109,16 @@ enum RedisReplyParsing {
     }
 
     static func texts(_ reply: RedisReply) throws -> [String] { try reply.array().map { try $0.text() } }
+    static func receipts(_ reply: RedisReply) throws -> [Receipt] {
+        try pairs(reply).map { field, value in
+            Receipt(ReceiptOwner(field: try field.text()), try value.parsed { ReceiptPositions($0) })
+        }
+    }
+
+    /// Some fields of the hash, merged.
+    static func receiptPositions(_ reply: RedisReply) throws -> ReceiptPositions {
+        try reply.array().filter { $0 != .null }.reduce(.none) { $0.merged(with: try $1.parsed { ReceiptPositions($0) }) }
+    }
 
     /// A flat list of keys and values, as RESP2 gives hashes and scores.
     private static func pairs(_ reply: RedisReply) throws -> [(RedisReply, RedisReply)] {

@@ -1,6 +1,6 @@
 /// The Lua files, embedded by the package manager. Each says in its header what its keys and arguments are.
 enum RedisScript: Int, CaseIterable {
-    case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, typing, seen
+    case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, typing, seen, receipts
 
     var source: [UInt8] {
         switch self {
@@ -17,6 +17,7 @@ enum RedisScript: Int, CaseIterable {
         case .members: PackageResources.members_lua
         case .typing: PackageResources.typing_lua
         case .seen: PackageResources.seen_lua
+        case .receipts: PackageResources.receipts_lua
         }
     }
 }

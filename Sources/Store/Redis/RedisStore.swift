@@ -160,9 +160,10 @@ extension RedisStore {
         return evaluate(.deleteRoom, on: keys, of: room, as: RedisReplyParsing.optionalPosition) { $0.append(StoredEpoch.keptMax) }
     }
 
-    /// With the field for what she confirmed while she was invisible.
     public func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void> {
-        answer(RedisCommand("HDEL", StoreKeys.room(.receipts, room), user, user + "\0"), as: RedisReplyParsing.nothing)
+        var command = RedisCommand("HDEL", StoreKeys.room(.receipts, room))
+        for isHidden in [false, true] { command.append(ReceiptOwner(user: user, isHidden: isHidden).field) }
+        return answer(command, as: RedisReplyParsing.nothing)
     }
 
     public func noteRoom(_ room: String, of user: String, most: Int) -> EventLoopFuture<Bool> {
@@ -231,6 +232,29 @@ extension RedisStore {
 
     public func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?> {
         answer(RedisCommand("GET", StoreKeys.room(.seen, NameRules.inbox(of: user))), as: RedisReplyParsing.optionalMilliseconds)
+    }
+}
+
+// MARK: - Receipts
+
+extension RedisStore {
+    public func receipts(of room: String) -> EventLoopFuture<[Receipt]> {
+        answer(RedisCommand("HGETALL", StoreKeys.room(.receipts, room)), as: RedisReplyParsing.receipts)
+    }
+
+    public func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions> {
+        var command = RedisCommand("HMGET", StoreKeys.room(.receipts, room))
+        for isHidden in [false, true] { command.append(ReceiptOwner(user: user, isHidden: isHidden).field) }
+        return answer(command, as: RedisReplyParsing.receiptPositions)
+    }
+
+    public func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void> {
+        evaluate(.receipts, on: [.receipts], of: room, as: RedisReplyParsing.nothing) { command in
+            for receipt in receipts {
+                command.append(receipt.owner.field)
+                command.append(receipt.positions.description)
+            }
+        }
     }
 }
 

@@ -32,7 +32,7 @@ enum StoreKeys {
         case members
         /// Sorted set: user → ms at which the typing ends. Lives a second longer than its last entry.
         case typing
-        /// Hash: user → how far she has got and read.
+        /// Hash: user → `delivered read`, and user NUL for what she confirmed while she was invisible.
         case receipts
         /// String, of `@user` rooms: ms of last-seen.
         case seen

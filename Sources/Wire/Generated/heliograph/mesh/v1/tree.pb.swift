@@ -155,6 +155,33 @@ public nonisolated struct MeshTreeFrame: Sendable {
     set {frame = .nodeRequest(newValue)}
   }
 
+  /// Receipts.
+  public var receiptsSaid: MeshReceiptsSaid {
+    get {
+      if case .receiptsSaid(let v)? = frame {return v}
+      return MeshReceiptsSaid()
+    }
+    set {frame = .receiptsSaid(newValue)}
+  }
+
+  /// down
+  public var receiptsChanged: MeshReceiptsChanged {
+    get {
+      if case .receiptsChanged(let v)? = frame {return v}
+      return MeshReceiptsChanged()
+    }
+    set {frame = .receiptsChanged(newValue)}
+  }
+
+  /// down
+  public var directReceipt: MeshDirectReceipt {
+    get {
+      if case .directReceipt(let v)? = frame {return v}
+      return MeshDirectReceipt()
+    }
+    set {frame = .directReceipt(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
@@ -177,6 +204,12 @@ public nonisolated struct MeshTreeFrame: Sendable {
     case deleted(MeshRoomDeleted)
     /// routed to one node
     case nodeRequest(MeshNodeRequest)
+    /// Receipts.
+    case receiptsSaid(MeshReceiptsSaid)
+    /// down
+    case receiptsChanged(MeshReceiptsChanged)
+    /// down
+    case directReceipt(MeshDirectReceipt)
 
   }
 
@@ -376,35 +409,60 @@ public nonisolated struct MeshRoomMember: Sendable {
   public init() {}
 }
 
-public nonisolated struct MeshTreeJoined: Sendable {
+public nonisolated struct MeshTreeJoined: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var generation: UInt64 = 0
+  public var generation: UInt64 {
+    get {_storage._generation}
+    set {_uniqueStorage()._generation = newValue}
+  }
 
   public var head: MeshPlace {
-    get {_head ?? MeshPlace()}
-    set {_head = newValue}
+    get {_storage._head ?? MeshPlace()}
+    set {_uniqueStorage()._head = newValue}
   }
   /// Returns true if `head` has been explicitly set.
-  public var hasHead: Bool {self._head != nil}
+  public var hasHead: Bool {_storage._head != nil}
   /// Clears the value of `head`. Subsequent reads from it will return its default value.
-  public mutating func clearHead() {self._head = nil}
+  public mutating func clearHead() {_uniqueStorage()._head = nil}
 
-  public var members: [MeshRoomMember] = []
+  public var members: [MeshRoomMember] {
+    get {_storage._members}
+    set {_uniqueStorage()._members = newValue}
+  }
 
-  public var count: UInt32 = 0
+  public var count: UInt32 {
+    get {_storage._count}
+    set {_uniqueStorage()._count = newValue}
+  }
 
-  public var lastSeen: Int64 = 0
+  public var lastSeen: Int64 {
+    get {_storage._lastSeen}
+    set {_uniqueStorage()._lastSeen = newValue}
+  }
 
-  public var typing: [String] = []
+  public var typing: [String] {
+    get {_storage._typing}
+    set {_uniqueStorage()._typing = newValue}
+  }
+
+  /// absent if they were not asked for
+  public var receipts: MeshReceiptsChanged {
+    get {_storage._receipts ?? MeshReceiptsChanged()}
+    set {_uniqueStorage()._receipts = newValue}
+  }
+  /// Returns true if `receipts` has been explicitly set.
+  public var hasReceipts: Bool {_storage._receipts != nil}
+  /// Clears the value of `receipts`. Subsequent reads from it will return its default value.
+  public mutating func clearReceipts() {_uniqueStorage()._receipts = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _head: MeshPlace? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct MeshTreeRefused: Sendable {
@@ -651,6 +709,22 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .data(newValue)}
   }
 
+  public var unread: MeshUnreadAsk {
+    get {
+      if case .unread(let v)? = ask {return v}
+      return MeshUnreadAsk()
+    }
+    set {ask = .unread(newValue)}
+  }
+
+  public var directReceipt: MeshDirectReceipt {
+    get {
+      if case .directReceipt(let v)? = ask {return v}
+      return MeshDirectReceipt()
+    }
+    set {ask = .directReceipt(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Ask: Equatable, Sendable {
@@ -659,6 +733,8 @@ public nonisolated struct MeshRootRequest: Sendable {
     case members(MeshMembersAsk)
     case describe(MeshDescribeAsk)
     case data(MeshDataAsk)
+    case unread(MeshUnreadAsk)
+    case directReceipt(MeshDirectReceipt)
 
   }
 
@@ -996,6 +1072,22 @@ public nonisolated struct MeshRootResponse: Sendable {
     set {answer = .data(newValue)}
   }
 
+  public var unread: MeshUnreadAnswer {
+    get {
+      if case .unread(let v)? = answer {return v}
+      return MeshUnreadAnswer()
+    }
+    set {answer = .unread(newValue)}
+  }
+
+  public var done: MeshDoneAnswer {
+    get {
+      if case .done(let v)? = answer {return v}
+      return MeshDoneAnswer()
+    }
+    set {answer = .done(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Answer: Equatable, Sendable {
@@ -1005,6 +1097,8 @@ public nonisolated struct MeshRootResponse: Sendable {
     case description_p(MeshDescribeAnswer)
     case refusal(MeshRefusal)
     case data(MeshDataAnswer)
+    case unread(MeshUnreadAnswer)
+    case done(MeshDoneAnswer)
 
   }
 
@@ -1286,6 +1380,241 @@ public nonisolated struct MeshRefusal: Sendable {
   public init() {}
 }
 
+/// How far a user has confirmed a room. Positions only move forward, so a repeat does no harm.
+public nonisolated struct MeshReceiptEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var user: String = String()
+
+  /// said while she was invisible: for her own sessions only
+  public var hidden: Bool = false
+
+  public var delivered: MeshPlace {
+    get {_delivered ?? MeshPlace()}
+    set {_delivered = newValue}
+  }
+  /// Returns true if `delivered` has been explicitly set.
+  public var hasDelivered: Bool {self._delivered != nil}
+  /// Clears the value of `delivered`. Subsequent reads from it will return its default value.
+  public mutating func clearDelivered() {self._delivered = nil}
+
+  public var read: MeshPlace {
+    get {_read ?? MeshPlace()}
+    set {_read = newValue}
+  }
+  /// Returns true if `read` has been explicitly set.
+  public var hasRead: Bool {self._read != nil}
+  /// Clears the value of `read`. Subsequent reads from it will return its default value.
+  public mutating func clearRead() {self._read = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _delivered: MeshPlace? = nil
+  fileprivate var _read: MeshPlace? = nil
+}
+
+public nonisolated struct MeshReceiptsSaid: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var receipts: [MeshReceiptEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshReceiptsChanged: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  /// replaces all that was said before
+  public var whole: Bool = false
+
+  /// entries are for their users' own sessions, the others get the summary
+  public var summarized: Bool = false
+
+  public var receipts: [MeshReceiptEntry] = []
+
+  public var summary: MeshReceiptSummary {
+    get {_summary ?? MeshReceiptSummary()}
+    set {_summary = newValue}
+  }
+  /// Returns true if `summary` has been explicitly set.
+  public var hasSummary: Bool {self._summary != nil}
+  /// Clears the value of `summary`. Subsequent reads from it will return its default value.
+  public mutating func clearSummary() {self._summary = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _summary: MeshReceiptSummary? = nil
+}
+
+public nonisolated struct MeshReceiptSummary: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var lowestDelivered: MeshPlace {
+    get {_lowestDelivered ?? MeshPlace()}
+    set {_lowestDelivered = newValue}
+  }
+  /// Returns true if `lowestDelivered` has been explicitly set.
+  public var hasLowestDelivered: Bool {self._lowestDelivered != nil}
+  /// Clears the value of `lowestDelivered`. Subsequent reads from it will return its default value.
+  public mutating func clearLowestDelivered() {self._lowestDelivered = nil}
+
+  public var lowestRead: MeshPlace {
+    get {_lowestRead ?? MeshPlace()}
+    set {_lowestRead = newValue}
+  }
+  /// Returns true if `lowestRead` has been explicitly set.
+  public var hasLowestRead: Bool {self._lowestRead != nil}
+  /// Clears the value of `lowestRead`. Subsequent reads from it will return its default value.
+  public mutating func clearLowestRead() {self._lowestRead = nil}
+
+  public var highestDelivered: MeshPlace {
+    get {_highestDelivered ?? MeshPlace()}
+    set {_highestDelivered = newValue}
+  }
+  /// Returns true if `highestDelivered` has been explicitly set.
+  public var hasHighestDelivered: Bool {self._highestDelivered != nil}
+  /// Clears the value of `highestDelivered`. Subsequent reads from it will return its default value.
+  public mutating func clearHighestDelivered() {self._highestDelivered = nil}
+
+  public var highestRead: MeshPlace {
+    get {_highestRead ?? MeshPlace()}
+    set {_highestRead = newValue}
+  }
+  /// Returns true if `highestRead` has been explicitly set.
+  public var hasHighestRead: Bool {self._highestRead != nil}
+  /// Clears the value of `highestRead`. Subsequent reads from it will return its default value.
+  public mutating func clearHighestRead() {self._highestRead = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _lowestDelivered: MeshPlace? = nil
+  fileprivate var _lowestRead: MeshPlace? = nil
+  fileprivate var _highestDelivered: MeshPlace? = nil
+  fileprivate var _highestRead: MeshPlace? = nil
+}
+
+/// To the root of a sender's inbox, and from there down: how far somebody has confirmed what she was sent.
+public nonisolated struct MeshDirectReceipt: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// on the way down
+  public var generation: UInt64 = 0
+
+  /// who confirmed, in her own inbox
+  public var user: String = String()
+
+  /// of the sender's messages; absent if nothing moved
+  public var delivered: MeshPlace {
+    get {_delivered ?? MeshPlace()}
+    set {_delivered = newValue}
+  }
+  /// Returns true if `delivered` has been explicitly set.
+  public var hasDelivered: Bool {self._delivered != nil}
+  /// Clears the value of `delivered`. Subsequent reads from it will return its default value.
+  public mutating func clearDelivered() {self._delivered = nil}
+
+  public var read: MeshPlace {
+    get {_read ?? MeshPlace()}
+    set {_read = newValue}
+  }
+  /// Returns true if `read` has been explicitly set.
+  public var hasRead: Bool {self._read != nil}
+  /// Clears the value of `read`. Subsequent reads from it will return its default value.
+  public mutating func clearRead() {self._read = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _delivered: MeshPlace? = nil
+  fileprivate var _read: MeshPlace? = nil
+}
+
+public nonisolated struct MeshUnreadAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var user: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshUnreadAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var count: UInt64 = 0
+
+  public var head: MeshPlace {
+    get {_head ?? MeshPlace()}
+    set {_head = newValue}
+  }
+  /// Returns true if `head` has been explicitly set.
+  public var hasHead: Bool {self._head != nil}
+  /// Clears the value of `head`. Subsequent reads from it will return its default value.
+  public mutating func clearHead() {self._head = nil}
+
+  public var delivered: MeshPlace {
+    get {_delivered ?? MeshPlace()}
+    set {_delivered = newValue}
+  }
+  /// Returns true if `delivered` has been explicitly set.
+  public var hasDelivered: Bool {self._delivered != nil}
+  /// Clears the value of `delivered`. Subsequent reads from it will return its default value.
+  public mutating func clearDelivered() {self._delivered = nil}
+
+  public var read: MeshPlace {
+    get {_read ?? MeshPlace()}
+    set {_read = newValue}
+  }
+  /// Returns true if `read` has been explicitly set.
+  public var hasRead: Bool {self._read != nil}
+  /// Clears the value of `read`. Subsequent reads from it will return its default value.
+  public mutating func clearRead() {self._read = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _head: MeshPlace? = nil
+  fileprivate var _delivered: MeshPlace? = nil
+  fileprivate var _read: MeshPlace? = nil
+}
+
+public nonisolated struct MeshDoneAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct MeshNodeNews: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1363,7 +1692,7 @@ fileprivate nonisolated let _protobuf_package = "heliograph.mesh.v1"
 
 nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{2}\u{16}deleted\0\u{3}node_request\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{11}receipts_said\0\u{3}receipts_changed\0\u{3}direct_receipt\0\u{2}\u{3}deleted\0\u{3}node_request\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1528,6 +1857,45 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.frame = .response(v)
         }
       }()
+      case 30: try {
+        var v: MeshReceiptsSaid?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .receiptsSaid(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .receiptsSaid(v)
+        }
+      }()
+      case 31: try {
+        var v: MeshReceiptsChanged?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .receiptsChanged(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .receiptsChanged(v)
+        }
+      }()
+      case 32: try {
+        var v: MeshDirectReceipt?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .directReceipt(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .directReceipt(v)
+        }
+      }()
       case 35: try {
         var v: MeshRoomDeleted?
         var hadOneofValue = false
@@ -1615,6 +1983,18 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .response?: try {
       guard case .response(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .receiptsSaid?: try {
+      guard case .receiptsSaid(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .receiptsChanged?: try {
+      guard case .receiptsChanged(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .directReceipt?: try {
+      guard case .directReceipt(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 32)
     }()
     case .deleted?: try {
       guard case .deleted(let v)? = self.frame else { preconditionFailure() }
@@ -2012,58 +2392,111 @@ nonisolated extension MeshRoomMember: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeJoined"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{18}receipts\0")
+
+  fileprivate class _StorageClass {
+    var _generation: UInt64 = 0
+    var _head: MeshPlace? = nil
+    var _members: [MeshRoomMember] = []
+    var _count: UInt32 = 0
+    var _lastSeen: Int64 = 0
+    var _typing: [String] = []
+    var _receipts: MeshReceiptsChanged? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _generation = source._generation
+      _head = source._head
+      _members = source._members
+      _count = source._count
+      _lastSeen = source._lastSeen
+      _typing = source._typing
+      _receipts = source._receipts
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._head) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
-      case 5: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
-      case 6: try { try decoder.decodeRepeatedStringField(value: &self.typing) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._generation) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._head) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._members) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._count) }()
+        case 5: try { try decoder.decodeSingularInt64Field(value: &_storage._lastSeen) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._typing) }()
+        case 30: try { try decoder.decodeSingularMessageField(value: &_storage._receipts) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.generation != 0 {
-      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
-    }
-    try { if let v = self._head {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    if !self.members.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 3)
-    }
-    if self.count != 0 {
-      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 4)
-    }
-    if self.lastSeen != 0 {
-      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 5)
-    }
-    if !self.typing.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.typing, fieldNumber: 6)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._generation != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._generation, fieldNumber: 1)
+      }
+      try { if let v = _storage._head {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if !_storage._members.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._members, fieldNumber: 3)
+      }
+      if _storage._count != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._count, fieldNumber: 4)
+      }
+      if _storage._lastSeen != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._lastSeen, fieldNumber: 5)
+      }
+      if !_storage._typing.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._typing, fieldNumber: 6)
+      }
+      try { if let v = _storage._receipts {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: MeshTreeJoined, rhs: MeshTreeJoined) -> Bool {
-    if lhs.generation != rhs.generation {return false}
-    if lhs._head != rhs._head {return false}
-    if lhs.members != rhs.members {return false}
-    if lhs.count != rhs.count {return false}
-    if lhs.lastSeen != rhs.lastSeen {return false}
-    if lhs.typing != rhs.typing {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._generation != rhs_storage._generation {return false}
+        if _storage._head != rhs_storage._head {return false}
+        if _storage._members != rhs_storage._members {return false}
+        if _storage._count != rhs_storage._count {return false}
+        if _storage._lastSeen != rhs_storage._lastSeen {return false}
+        if _storage._typing != rhs_storage._typing {return false}
+        if _storage._receipts != rhs_storage._receipts {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2421,7 +2854,7 @@ nonisolated extension MeshRoomDeleted: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{1c}data\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{17}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2484,6 +2917,32 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .describe(v)
         }
       }()
+      case 30: try {
+        var v: MeshUnreadAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .unread(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .unread(v)
+        }
+      }()
+      case 31: try {
+        var v: MeshDirectReceipt?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .directReceipt(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .directReceipt(v)
+        }
+      }()
       case 35: try {
         var v: MeshDataAsk?
         var hadOneofValue = false
@@ -2532,6 +2991,14 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .describe?: try {
       guard case .describe(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .unread?: try {
+      guard case .unread(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .directReceipt?: try {
+      guard case .directReceipt(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
     }()
     case .data?: try {
       guard case .data(let v)? = self.ask else { preconditionFailure() }
@@ -3018,7 +3485,7 @@ nonisolated extension MeshDeleteCopyAsk: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{1b}data\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{16}unread\0\u{1}done\0\u{2}\u{4}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3094,6 +3561,32 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.answer = .refusal(v)
         }
       }()
+      case 30: try {
+        var v: MeshUnreadAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .unread(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .unread(v)
+        }
+      }()
+      case 31: try {
+        var v: MeshDoneAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .done(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .done(v)
+        }
+      }()
       case 35: try {
         var v: MeshDataAnswer?
         var hadOneofValue = false
@@ -3146,6 +3639,14 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .refusal?: try {
       guard case .refusal(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .unread?: try {
+      guard case .unread(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .done?: try {
+      guard case .done(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
     }()
     case .data?: try {
       guard case .data(let v)? = self.answer else { preconditionFailure() }
@@ -3611,6 +4112,335 @@ nonisolated extension MeshRefusal: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension MeshRefusal.Reason: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNAVAILABLE\0\u{1}NOT_ROOT\0\u{1}OUT_OF_SEQUENCE\0\u{1}RESOURCE_EXHAUSTED\0\u{1}UNIMPLEMENTED\0\u{1}UNREACHABLE\0")
+}
+
+nonisolated extension MeshReceiptEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptEntry"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}hidden\0\u{1}delivered\0\u{1}read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.hidden) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._read) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 1)
+    }
+    if self.hidden != false {
+      try visitor.visitSingularBoolField(value: self.hidden, fieldNumber: 2)
+    }
+    try { if let v = self._delivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._read {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptEntry, rhs: MeshReceiptEntry) -> Bool {
+    if lhs.user != rhs.user {return false}
+    if lhs.hidden != rhs.hidden {return false}
+    if lhs._delivered != rhs._delivered {return false}
+    if lhs._read != rhs._read {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReceiptsSaid: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptsSaid"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}receipts\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.receipts) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.receipts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.receipts, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptsSaid, rhs: MeshReceiptsSaid) -> Bool {
+    if lhs.receipts != rhs.receipts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReceiptsChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptsChanged"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}whole\0\u{1}summarized\0\u{1}receipts\0\u{1}summary\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.whole) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.summarized) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.receipts) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._summary) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    if self.whole != false {
+      try visitor.visitSingularBoolField(value: self.whole, fieldNumber: 2)
+    }
+    if self.summarized != false {
+      try visitor.visitSingularBoolField(value: self.summarized, fieldNumber: 3)
+    }
+    if !self.receipts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.receipts, fieldNumber: 4)
+    }
+    try { if let v = self._summary {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptsChanged, rhs: MeshReceiptsChanged) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs.whole != rhs.whole {return false}
+    if lhs.summarized != rhs.summarized {return false}
+    if lhs.receipts != rhs.receipts {return false}
+    if lhs._summary != rhs._summary {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReceiptSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptSummary"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}lowest_delivered\0\u{3}lowest_read\0\u{3}highest_delivered\0\u{3}highest_read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._lowestDelivered) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._lowestRead) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._highestDelivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._highestRead) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._lowestDelivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._lowestRead {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._highestDelivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._highestRead {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptSummary, rhs: MeshReceiptSummary) -> Bool {
+    if lhs._lowestDelivered != rhs._lowestDelivered {return false}
+    if lhs._lowestRead != rhs._lowestRead {return false}
+    if lhs._highestDelivered != rhs._highestDelivered {return false}
+    if lhs._highestRead != rhs._highestRead {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDirectReceipt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DirectReceipt"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}user\0\u{1}delivered\0\u{1}read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._read) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 2)
+    }
+    try { if let v = self._delivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._read {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDirectReceipt, rhs: MeshDirectReceipt) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs.user != rhs.user {return false}
+    if lhs._delivered != rhs._delivered {return false}
+    if lhs._read != rhs._read {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshUnreadAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UnreadAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshUnreadAsk, rhs: MeshUnreadAsk) -> Bool {
+    if lhs.user != rhs.user {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshUnreadAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UnreadAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}count\0\u{1}head\0\u{1}delivered\0\u{1}read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._head) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._read) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 1)
+    }
+    try { if let v = self._head {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._delivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._read {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshUnreadAnswer, rhs: MeshUnreadAnswer) -> Bool {
+    if lhs.count != rhs.count {return false}
+    if lhs._head != rhs._head {return false}
+    if lhs._delivered != rhs._delivered {return false}
+    if lhs._read != rhs._read {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDoneAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DoneAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDoneAnswer, rhs: MeshDoneAnswer) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension MeshNodeNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
