@@ -47,6 +47,7 @@ public struct DirectReceipts: Sendable {
     private var reached = ReceiptPositions.none
     private var isReading = false
     private var waiting: [String: Word] = [:]
+    private var lost = 0
 
     public init(of user: String) { self.user = user }
 
@@ -55,7 +56,10 @@ public struct DirectReceipts: Sendable {
 
     /// A message was appended to the inbox. Call in order.
     public mutating func appended(_ message: Sent) {
-        if floor == nil { floor = Position(epoch: message.position.epoch, seq: message.position.seq &- 1) }
+        if floor == nil {
+            let isFirst = message.position.seq <= 1
+            floor = isFirst ? .zero : Position(epoch: message.position.epoch, seq: message.position.seq - 1)
+        }
         sent.append(message)
         if sent.count > Self.most { floor = sent.removeFirst().position }
     }
@@ -106,7 +110,10 @@ public struct DirectReceipts: Sendable {
     }
 
     private mutating func say(_ positions: ReceiptPositions, to sender: String, failures: Int) {
-        guard waiting[sender] != nil || waiting.count < Self.most else { return }
+        guard waiting[sender] != nil || waiting.count < Self.most else {
+            lost += 1
+            return
+        }
         let merged = (waiting[sender]?.positions ?? .none).merged(with: positions)
         waiting[sender] = Word(sender: sender, positions: merged, failures: max(failures, waiting[sender]?.failures ?? 0))
     }
@@ -117,10 +124,18 @@ public struct DirectReceipts: Sendable {
         return Array(waiting.values)
     }
 
-    /// It did not arrive. False if it is given up.
-    public mutating func failed(_ word: Word) -> Bool {
-        guard word.failures + 1 < Self.failuresMax else { return false }
+    /// It did not arrive: said again, or given up.
+    public mutating func failed(_ word: Word) {
+        guard word.failures + 1 < Self.failuresMax else {
+            lost += 1
+            return
+        }
         say(word.positions, to: word.sender, failures: word.failures + 1)
-        return true
+    }
+
+    /// How many senders were not told, since the last call.
+    public mutating func takeLost() -> Int {
+        defer { lost = 0 }
+        return lost
     }
 }

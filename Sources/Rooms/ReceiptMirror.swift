@@ -42,20 +42,17 @@ public struct ReceiptMirror: Sendable {
     /// - Parameter follows: whether a user's own receipts are of interest here although the room is summarized.
     /// - Returns: what moved. Nothing moves back: a repeat is no move.
     public mutating func apply(_ update: ReceiptUpdate, follows: (String) -> Bool) -> [Move] {
-        let before = table
+        let receipts = update.receipts.filter { !update.isSummarized || follows($0.user) }
+        let before = Dictionary(receipts.map { ($0.user, (own: own($0.user), shown: shown($0.user))) }) { first, _ in first }
         isSummarized = update.isSummarized
         summary = update.isSummarized ? update.summary ?? (update.isWhole ? nil : summary) : nil
         // A whole summary says nothing of single users: what is known of them stays.
         if update.isWhole { keep { update.isSummarized && follows($0) } }
-        var moved: Set<String> = []
-        for receipt in update.receipts where !update.isSummarized || follows(receipt.user) {
-            if case .moved = table.merge(receipt) { moved.insert(receipt.user) }
-        }
+        for receipt in receipts { _ = table.merge(receipt) }
         _ = table.takeChanges()
-        return moved.sorted().compactMap { user in
+        return before.sorted { $0.key < $1.key }.compactMap { user, known in
             let move = Move(
-                user: user, own: ReceiptStep(from: before.own(user), to: table.own(user)),
-                shown: ReceiptStep(from: before.shown(user), to: table.shown(user)))
+                user: user, own: ReceiptStep(from: known.own, to: own(user)), shown: ReceiptStep(from: known.shown, to: shown(user)))
             return move.own.isForward || move.shown.isForward ? move : nil
         }
     }

@@ -194,7 +194,8 @@ private final class Inbox {
     func load(_ stored: ReceiptPositions) { direct.loaded(stored) }
     func read(_ messages: [DirectReceipts.Sent]?, for missing: DirectReceipts.Missing) { direct.read(messages, for: missing) }
     func takeWords() -> [DirectReceipts.Word] { direct.takeWords() }
-    func failed(_ word: DirectReceipts.Word) -> Bool { direct.failed(word) }
+    func failed(_ word: DirectReceipts.Word) { direct.failed(word) }
+    func takeLost() -> Int { direct.takeLost() }
 
     /// Bob confirms, and whom to tell is worked out.
     func confirm(delivered: UInt64 = 0, read: UInt64 = 0) -> DirectReceipts.Missing? {
@@ -253,13 +254,15 @@ private final class Inbox {
         #expect(inbox.confirm(delivered: 1) == nil)
         let first = try #require(inbox.takeWords().first)
         #expect(inbox.confirm(delivered: 2) == nil)
-        #expect(inbox.failed(first))
+        inbox.failed(first)
         var word = try #require(inbox.takeWords().first)
         #expect(word.positions == ReceiptPositions(delivered: at(2)) && word.failures == 1)
         for _ in 2..<DirectReceipts.failuresMax {
-            #expect(inbox.failed(word))
+            inbox.failed(word)
             word = try #require(inbox.takeWords().first)
         }
-        #expect(!inbox.failed(word) && inbox.takeWords().isEmpty)
+        #expect(inbox.takeLost() == 0)
+        inbox.failed(word)
+        #expect(inbox.takeWords().isEmpty && inbox.takeLost() == 1 && inbox.takeLost() == 0)
     }
 }

@@ -287,7 +287,12 @@ extension FaultyMesh {
                 try await mesh.local.kill(node.node, SIGKILL)
                 _ = try await mesh.local.waitForExit(of: node.node, timeout: .seconds(5))
             }
-            for node in await mesh.nodes { try await mesh.local.restart(node.node) }
+            let nodes = await mesh.nodes
+            // Together: none is ready before it has heard from the others.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for node in nodes { group.addTask { try await mesh.local.restart(node.node) } }
+                try await group.waitForAll()
+            }
             let back = try await TestClient.connect(mesh.node("eu-west"), as: name)
             let states: [Told] = try await eventually("the room is reached", within: .seconds(20)) {
                 try await back.follow(room).receipts.map(Told.init)
@@ -317,6 +322,43 @@ extension FaultyMesh {
             try await alice.publishUntilTaken(room, "after", key: "after")
             try await eventually("one is new", within: .seconds(20)) { try await bob.unreadCount(room) == 1 }
             await end()
+        }
+    }
+}
+
+extension FaultyPairs {
+    @Suite(.serialized) struct ReceiptTakeoverTests {
+        @Test("the other node of the region takes the receipts over, and gives them back") func takeover() async throws {
+            let mesh = try MeshUnderTest.current
+            try await mesh.heal()
+            let room = MeshUnderTest.unique("us-east/receipts")
+            let root = try await mesh.root(of: room)
+            let alice = try await TestClient.connect(mesh.node("eu-west"), as: MeshUnderTest.unique("alice"))
+            let bob = try await TestClient.connect(mesh.node("ap-south", 1), as: MeshUnderTest.unique("bob"))
+            try await alice.follow(room)
+            try await bob.subscribe(room)
+            var at: [RelayPosition] = []
+            for n in 0..<4 { at.append(try await alice.publishUntilTaken(room, "\(n)", key: "k\(n)").position) }
+            _ = try await bob.messages(room, until: "k3")
+            try await bob.confirm(.delivered, room, at[1])
+            try await alice.isTold(bob.user, .delivered, at[1], in: room)
+            try await bob.confirm(.read, room, at[1])
+            try await mesh.local.kill(root.node, SIGKILL)
+            _ = try await mesh.local.waitForExit(of: root.node, timeout: .seconds(5))
+            try await bob.confirm(.read, room, at[2])
+            try await alice.isTold(bob.user, .read, at[2], in: room, within: .seconds(20))
+            try await eventually("the new root counts", within: .seconds(20)) { try await bob.unreadCount(room) == 1 }
+            #expect(try await mesh.root(of: room).node != root.node)
+
+            try await mesh.local.restart(root.node)
+            try await eventually("the old root is the root again", within: .seconds(20)) {
+                try await mesh.root(of: room).node == root.node
+            }
+            try await bob.confirm(.read, room, at[3])
+            try await alice.isTold(bob.user, .read, at[3], in: room, within: .seconds(20))
+            let states = try await alice.follow(room).receipts.map(Told.init)
+            #expect(states == [Told(bob.user, .delivered, at[3]), Told(bob.user, .read, at[3])])
+            for client in [alice, bob] { await client.close() }
         }
     }
 }

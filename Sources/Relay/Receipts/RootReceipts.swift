@@ -23,10 +23,12 @@ final class RootReceipts {
     private var askedAt: Instant?
     private var isWriting = false
     private var isSummarized = false
+    /// Members came or went, so that the slowest may be another one.
+    private var isSummaryStale = false
     private var wroteAt = Instant.zero
     private var summarizedAt = Instant.zero
-    private var saidAt = Instant.zero
-    /// Writes of a room, summaries of a large one, and repeats of what a sender did not hear.
+    private var unheardAt = Instant.zero
+    /// Between writes of a room, summaries of a large one, and repeats of what a sender did not hear.
     private static let pace = TimeSpan.seconds(1)
     /// A load that failed is not tried again at once.
     private static let loadRetry = TimeSpan.milliseconds(500)
@@ -43,7 +45,7 @@ final class RootReceipts {
     private var isStoreUp: Bool { cell.storeKeeper.isUp }
 
     /// Nothing waits for a time to pass, or for the store.
-    var isSettled: Bool { unwritten.isEmpty && !isWriting && !isLoading && !table.hasChanges && direct.isIdle }
+    var isSettled: Bool { unwritten.isEmpty && !isWriting && !isLoading && !table.hasChanges && !isSummaryStale && direct.isIdle }
 
     /// Up to where `user` has received the room, as far as it is known in memory.
     func delivered(_ user: String) -> Position { table.delivered(user) }
@@ -91,20 +93,29 @@ final class RootReceipts {
         let wasSummarized = isSummarized
         chooseShape()
         if isSummarized != wasSummarized { return publishAnew() }
-        guard table.hasChanges else { return }
+        guard table.hasChanges || isSummaryStale else { return }
         guard isSummarized else { return hub.receipts.tell(ReceiptUpdate(isWhole: false, receipts: table.takeChanges())) }
         let now = Clock.now()
         guard now - summarizedAt >= Self.pace else { return }
         summarizedAt = now
+        isSummaryStale = false
         hub.receipts.tell(ReceiptUpdate(isWhole: false, isSummarized: true, receipts: table.takeChanges(), summary: summary))
     }
 
     private func publishAnew() {
         summarizedAt = Clock.now()
+        isSummaryStale = false
         var update = state(isWhole: true)
         let changes = table.takeChanges()
         if isSummarized { update.receipts = changes }
         hub.receipts.tell(update)
+    }
+
+    /// Members came or went.
+    func membersChanged() {
+        isSummaryStale = isSummarized
+        publish()
+        hub.wake()
     }
 
     /// A room that shrinks is told in full again when it is well below the bound, so that it does not go to and fro.
@@ -209,8 +220,9 @@ final class RootReceipts {
     private func tellSenders() {
         guard owner != nil else { return }
         while isStoreUp, let missing = direct.advance() { read(missing) }
+        cell.drops.count(.receiptUndelivered, direct.takeLost())
         let now = Clock.now()
-        guard now - saidAt >= Self.pace else { return }
+        guard now - unheardAt >= Self.pace else { return }
         for word in direct.takeWords() { say(word) }
     }
 
@@ -240,8 +252,8 @@ final class RootReceipts {
     }
 
     private func unheard(_ word: DirectReceipts.Word) {
-        saidAt = Clock.now()
-        if !direct.failed(word) { cell.drops.count(.receiptUndelivered) }
+        unheardAt = Clock.now()
+        direct.failed(word)
         hub.wake()
     }
 

@@ -407,6 +407,7 @@ final class RootRole {
         let isInbox = NameRules.owner(ofInbox: room) != nil
         let left = Clock.wall()
         guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return }
+        receipts.membersChanged()
         if isInbox, let user = diff.left.first {
             seen = left
             mirror.setLastSeen(user, at: left)
