@@ -57,8 +57,8 @@ public protocol RegionStore: AnyObject {
     /// everything known, so no position ever names two messages.
     func open(_ room: String, _ request: OpenLog) -> EventLoopFuture<OpenedLog>
 
-    /// Appends a batch in order, atomically: fence check, de-duplication by (user, key), next seq, stream, trim by `retention`. At most
-    /// 64 + 2 × the batch's messages are trimmed in one call.
+    /// Appends a batch in order, atomically: fence check, de-duplication by (user, key), next seq, stream, trim by `retention`. A 64th
+    /// more than that may stay, and at most 64 + 2 × the batch's messages are trimmed in one call.
     /// Fails with `.fenced` (another fence stands) or `.notOpen` (no fence stands, or one of an earlier run of the store: what it
     /// holds may be old), and then appended nothing.
     func append(_ room: String, _ request: AppendBatch) -> EventLoopFuture<[AppendOutcome]>

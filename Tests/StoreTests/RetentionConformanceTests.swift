@@ -101,6 +101,21 @@ private let room = "eu/lobby"
     }
 
     @Test(arguments: StoreKind.allCases)
+    func aSixtyFourthMoreMayStay(_ kind: StoreKind) async throws {
+        try await withStore(kind) { _, store in
+            _ = try await store.call { $0.open(room, .first()) }
+            let retention = Retention(messagesMax: 128)
+            _ = try await store.call { $0.append(room, batch((0..<130).map { "k\($0)" }, retention)) }
+            expect(try await bodies(store).count, is: 130)
+            _ = try await store.call { $0.append(room, batch(["x"], retention)) }
+            expect(try await bodies(store).count, is: 128)
+            _ = try await store.call { $0.append(room, batch(["y"], retention)) }
+            expect(try await store.call { $0.trim(room, retention, most: 9) }, is: true)
+            expect(try await bodies(store).count, is: 128)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
     func oneAppendTrimsABoundedNumber(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             _ = try await store.call { $0.open(room, .first()) }

@@ -76,7 +76,7 @@ struct EmbeddedLog {
         let head = head
         let outcomes = batch.messages.map { append($0, due: due, keysMax: batch.retention.keysMax) }
         guard self.head != head else { return outcomes }
-        _ = kept.trim(batch.retention, now: now, most: 64 + 2 * batch.messages.count)
+        kept.trimAppended(batch.retention, now: now, most: 64 + 2 * batch.messages.count)
         kept.expiresAt = batch.retention.ageMax.map { now + WallMilliseconds($0.milliseconds) }
         return outcomes
     }

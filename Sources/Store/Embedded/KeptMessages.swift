@@ -20,6 +20,15 @@ struct KeptMessages {
         if isExpired(now: now) { self = KeptMessages() }
     }
 
+    /// As `trim`, when a 64th more is kept than may be.
+    mutating func trimAppended(_ retention: Retention, now: WallMilliseconds, most: Int) {
+        var loose = retention
+        loose.messagesMax += retention.messagesMax / 64
+        loose.bytesMax += retention.bytesMax / 64
+        loose.ageMax = retention.ageMax.map { $0 + .milliseconds($0.milliseconds / 64) }
+        if isOver(loose, now: now) { _ = trim(retention, now: now, most: most) }
+    }
+
     /// Removes the oldest ones, at most `most`. True if what is left is within its limits.
     mutating func trim(_ retention: Retention, now: WallMilliseconds, most: Int) -> Bool {
         for _ in 0..<max(0, most) {

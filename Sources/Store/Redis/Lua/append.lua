@@ -76,9 +76,14 @@ for i = FIXED + 1, #ARGV, 3 do
 end
 
 if appended > 0 then
-    local age = tonumber(ARGV[4])
-    local limits = {messages = tonumber(ARGV[3]), bytes = tonumber(ARGV[5]), since = age > 0 and now - age or 0}
-    trim(KEYS[2], log, limits, most)
+    local messages, age, size = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+    -- A 64th more may stay, so that not every append has to read what it removes.
+    local loose = {
+        messages = messages + math.floor(messages / 64), bytes = size + math.floor(size / 64),
+        since = age > 0 and now - age - math.floor(age / 64) or 0}
+    if is_over(log, loose) then
+        trim(KEYS[2], log, {messages = messages, bytes = size, since = age > 0 and now - age or 0}, most)
+    end
     redis.call('HSET', KEYS[1], 'seq', text(seq), 'head', epoch .. '-' .. text(seq), 'at', text(last_at),
         'bytes', text(log.bytes), 'oldest', text(log.oldest))
     -- A log to which nothing is appended any more goes as a whole.
