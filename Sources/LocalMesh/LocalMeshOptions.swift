@@ -29,6 +29,8 @@ public struct LocalMeshOptions: Sendable {
     public var logging = LoggingConfiguration()
     /// Appended to the configuration file of every region: `limits:` and `timings:` sections.
     public var regionYAML = ""
+    /// Appended to the mesh's own file: a `retention:` section.
+    public var meshYAML = ""
     /// For all children to be ready.
     public var startTimeout = TimeSpan.seconds(60)
     /// Between SIGTERM and SIGKILL of the relays: longer than their `drain`.

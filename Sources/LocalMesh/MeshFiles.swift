@@ -91,6 +91,7 @@ struct MeshFiles: Sendable {
                 if options.tls { lines.append("        clientURL: \(node.clientURL(tls: true))") }
             }
         }
+        if !options.meshYAML.isEmpty { lines.append(options.meshYAML) }
         return lines.joined(separator: "\n") + "\n"
     }
 

@@ -44,12 +44,18 @@ public struct MeshDescription: Sendable {
     public var placements: [String: [RegionID]]
     /// The file with the HS256 secret that client tokens are signed with.
     public var tokenSecretFile: String
+    /// How much of their logs rooms keep.
+    public var retention: RetentionRules
 
-    public init(name: String, regions: [RegionDescription], placements: [String: [RegionID]], tokenSecretFile: String) {
+    public init(
+        name: String, regions: [RegionDescription], placements: [String: [RegionID]], tokenSecretFile: String,
+        retention: RetentionRules = .init()
+    ) {
         self.name = name
         self.regions = regions
         self.placements = placements
         self.tokenSecretFile = tokenSecretFile
+        self.retention = retention
     }
 }
 
@@ -158,8 +164,9 @@ public struct RelayLimits: Hashable, Sendable {
     public var requestsInFlightMax = 50_000
     /// Users of a room whose receipts are told one by one; above it a summary is.
     public var receiptUsersMax = 100
-    public var logMessagesMax = 10_000
     public var dedupKeysPerRoomMax = 100_000
+    /// Rooms in which a user has something of hers beside messages, as they are remembered for her deletion.
+    public var roomsPerUserMax = 10_000
 
     public init() {}
 }

@@ -46,8 +46,8 @@ enum RelayOptions {
         count("publishesPerSecondMax", \.publishesPerSecondMax, 1, 10_000_000),
         count("requestsInFlightMax", \.requestsInFlightMax, 1, 10_000_000),
         count("receiptUsersMax", \.receiptUsersMax, 1, 5_000),
-        count("logMessagesMax", \.logMessagesMax, 1, 10_000_000),
         count("dedupKeysPerRoomMax", \.dedupKeysPerRoomMax, 1, 10_000_000),
+        count("roomsPerUserMax", \.roomsPerUserMax, 1, 1_000_000),
     ]
 
     static let timings: [Timing] = [

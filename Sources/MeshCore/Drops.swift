@@ -38,6 +38,7 @@ public enum DropReason: String, CaseIterable, Sendable {
     case receiptTableFull = "receipt_table_full"
     case receiptUndelivered = "receipt_undelivered"
     case requestTableFull = "request_table_full"
+    case userRoomsFull = "user_rooms_full"
     // Links.
     case linkQueueFull = "link_queue_full"
     case linkGarbage = "link_garbage"

@@ -38,6 +38,9 @@ public struct MemberMirror: Sendable {
         return diff.isEmpty ? nil : diff
     }
 
+    /// The user whose inbox the room is was deleted.
+    public mutating func forgetLastSeen() { lastSeen = 0 }
+
     public mutating func apply(_ diff: MemberDiff) {
         for member in diff.joined { members[member.user] = member }
         for member in diff.updated { members[member.user] = member }

@@ -124,6 +124,21 @@ public struct OrderedFeed<Message: Sendable>: Sendable {
         return .announce(from: max(from, head.successor))
     }
 
+    /// Everything up to `position` was deleted: it is neither fetched nor announced as lost. Returns what goes on now.
+    public mutating func forget(upTo position: Position) -> [Output] {
+        guard let known = head, known < position else { return [] }
+        head = position
+        while let first = held.first, first.0 <= position { held.removeFirst() }
+        guard let open = hole else { return [] }
+        var output: [Output] = []
+        if open.before <= position || position.isFollowed(by: open.before) {
+            close(open, into: &output)
+        } else {
+            hole = Hole(after: position, before: open.before)
+        }
+        return output
+    }
+
     /// Nobody can be asked for the missing range: it is announced as lost, and what was held goes on.
     public mutating func gaveUp() -> [Output] {
         guard let open = hole else { return [] }

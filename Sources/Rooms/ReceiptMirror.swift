@@ -37,6 +37,8 @@ public struct ReceiptMirror: Sendable {
     public func shown(_ user: String) -> ReceiptPositions { table.shown(user) }
     public var users: [String] { table.users.sorted() }
 
+    public mutating func forget(_ user: String) { table.forget(user) }
+
     /// - Parameter follows: whether a user's own receipts are of interest here although the room is summarized.
     /// - Returns: what moved. Nothing moves back: a repeat is no move.
     public mutating func apply(_ update: ReceiptUpdate, follows: (String) -> Bool) -> [Move] {

@@ -45,6 +45,14 @@ public struct ReceiptTable: Sendable {
         changed.removeAll()
     }
 
+    /// Whatever the user has confirmed, visibly or not.
+    public mutating func forget(_ user: String) {
+        for owner in [ReceiptOwner(user: user), ReceiptOwner(user: user, isHidden: true)] {
+            entries[owner] = nil
+            changed.remove(owner)
+        }
+    }
+
     // MARK: Users
 
     /// What the user herself knows to have confirmed.

@@ -8,6 +8,7 @@ public struct Tail<Message: Sendable>: Sendable {
         var position: Position
         var message: Message
         var bytes: Int
+        var at: Instant
     }
 
     /// Everything after it, up to the head, is here. Nil while nothing is known.
@@ -41,12 +42,17 @@ public struct Tail<Message: Sendable>: Sendable {
     }
 
     /// The next message passed. One that does not follow on what is kept, or comes first, begins anew: a tail has no holes.
-    public mutating func append(_ position: Position, _ message: Message, bytes size: Int) {
+    public mutating func append(_ position: Position, _ message: Message, bytes size: Int, now: Instant) {
         if let head, position <= head { return }
         if head?.isFollowed(by: position) != true { begin(at: position.predecessor) }
-        entries.append(Entry(position: position, message: message, bytes: size))
+        entries.append(Entry(position: position, message: message, bytes: size, at: now))
         bytes += size
         while entries.count > messagesMax || bytes > bytesMax { dropFirst() }
+    }
+
+    /// Forgets what passed before `time`: whoever comes back that late may ask the log.
+    public mutating func expire(before time: Instant) {
+        while let first = entries.first, first.at < time { dropFirst() }
     }
 
     /// What is kept ends with a hole up to `head`, or was given up for want of room.

@@ -83,6 +83,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .directReceipt(generation: 13, DirectReceipt(user: "bob", positions: ReceiptPositions(delivered: place, read: other))),
         .joined(RoomState(generation: 7, head: place, receipts: wholeReceipts)),
         .presenceAsked,
+        .deleted(generation: 12, RoomDeletion(upTo: place, endsUser: true)),
+        .deleted(generation: 12, RoomDeletion(upTo: .zero, endsUser: false)),
         .delivery(generation: 11, Delivery(gap: .init(from: other, to: place))),
         .delivery(generation: 11, Delivery()),
     ]
@@ -142,6 +144,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .history(HistoryAsk(after: .zero, before: other, limit: 1, newest: true)),
         .members(after: "alice", limit: 100),
         .describe,
+        .data(.deleteRoom), .data(.deleteUser), .data(.noteRoom("lobby")), .data(.rooms(after: "a", limit: 500)), .data(.profile),
+        .data(.deleteReceipts(user: "alice")),
         .unread(user: "alice"),
         .directReceipt(DirectReceipt(user: "bob", positions: ReceiptPositions(delivered: place, read: other))),
     ]
@@ -167,6 +171,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
             .members(members, count: 900, next: "bob"),
             .unread(RoomUnread(count: 3, head: place, own: ReceiptPositions(delivered: place, read: other))), .done,
             .description(RoomDescription(head: place, members: 3, sessions: [RegionID("eu"): 2], logState: "open")),
+            .data(.deleted(upTo: place)), .data(.deleted(upTo: nil)), .data(.done), .data(.rooms([])), .data(.rooms(["a", "b"])),
+            .data(.profile(UserProfile(lastSeen: 7, sessions: entries))),
         ] + reasons.map { .refused(Refusal($0, "why", retryAfterMs: 250)) }
 
     @Test("answers arrive as they were", arguments: RequestCodecTests.answers.indices)
@@ -180,7 +186,19 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         }
     }
 
+    @Test("requests to one node arrive as they were")
+    func nodeRequest() throws {
+        for ask in [NodeRequest.Ask.deleteCopy(room: "@alice", ofUser: true), .endSessions(user: "alice")] {
+            let request = NodeRequest(origin: owner, id: .max, hops: 3, node: owner.node, ask: ask)
+            let frame = try carried(DataCodec.frame(request))
+            #expect(DataCodec.request(frame.nodeRequest).map { "\($0)" } == "\(request)")
+        }
+        #expect(DataCodec.request(MeshNodeRequest()) == nil)
+    }
+
     @Test("what a newer node may ask or answer is nil") func unknown() {
+        #expect(RequestCodec.request(.with { $0.data = .init() }) == nil)
+        #expect(RequestCodec.response(.with { $0.data = .init() }) == nil)
         #expect(RequestCodec.request(MeshRootRequest()) == nil)
         #expect(RequestCodec.response(MeshRootResponse()) == nil)
         #expect(RequestCodec.request(.with { $0.publish = .with { $0.durability = 77 } })?.id == 0, "an unknown durability is passed on")

@@ -8,7 +8,7 @@ private func at(_ seq: UInt64, epoch: UInt64 = 1) -> Position { Position(epoch: 
 private func makeTail(_ seqs: ClosedRange<UInt64>, head: Position = at(10), messagesMax: Int = 100, bytesMax: Int = 1000) -> Tail<String> {
     var tail = Tail<String>(messagesMax: messagesMax, bytesMax: bytesMax)
     tail.begin(at: head)
-    for seq in seqs { tail.append(at(seq), "\(seq)", bytes: 10) }
+    for seq in seqs { tail.append(at(seq), "\(seq)", bytes: 10, now: .zero) }
     return tail
 }
 
@@ -38,7 +38,7 @@ private func texts(_ page: ReplayPage<String>?) -> [String]? { page.map { $0.mes
 
     @Test("a position of an older epoch that was not the last one is unknown") func epochs() {
         var tail = makeTail(11...12)
-        tail.append(at(13, epoch: 2), "13", bytes: 10)
+        tail.append(at(13, epoch: 2), "13", bytes: 10, now: .zero)
         #expect(texts(tail.page(.after(at(12)), limits)) == ["13"])
         #expect(tail.page(.after(at(13)), limits) == nil)
     }
@@ -59,7 +59,7 @@ private func texts(_ page: ReplayPage<String>?) -> [String]? { page.map { $0.mes
         let byBytes = makeTail(11...20, bytesMax: 35)
         #expect(byBytes.count == 3 && byBytes.bytes == 30 && byBytes.start == at(17))
         var large = makeTail(11...12, bytesMax: 35)
-        large.append(at(13), "large", bytes: 100)
+        large.append(at(13), "large", bytes: 100, now: .zero)
         #expect(large.count == 0 && large.start == at(13) && large.bytes == 0)
     }
 
@@ -71,9 +71,9 @@ private func texts(_ page: ReplayPage<String>?) -> [String]? { page.map { $0.mes
 
     @Test("has no holes: what does not follow begins anew") func holes() {
         var tail = makeTail(11...12)
-        tail.append(at(15), "15", bytes: 10)
+        tail.append(at(15), "15", bytes: 10, now: .zero)
         #expect(tail.count == 1 && tail.start == at(14) && tail.page(.after(at(12)), limits) == nil)
-        tail.append(at(15), "again", bytes: 10)
+        tail.append(at(15), "again", bytes: 10, now: .zero)
         #expect(tail.count == 1)
         tail.skip(to: at(20))
         #expect(tail.count == 0 && tail.head == at(20))
@@ -81,6 +81,15 @@ private func texts(_ page: ReplayPage<String>?) -> [String]? { page.map { $0.mes
         #expect(tail.head == at(20))
         tail.begin(at: at(30))
         #expect(tail.start == at(30))
+    }
+
+    @Test("what passed long ago is forgotten; the head is not") func age() {
+        var tail = makeTail(11...12)
+        tail.append(at(13), "13", bytes: 10, now: .zero + .seconds(50))
+        tail.expire(before: .zero + .seconds(40))
+        #expect(tail.count == 1 && tail.bytes == 10 && tail.start == at(12) && tail.page(.after(at(11)), limits) == nil)
+        tail.expire(before: .zero + .seconds(60))
+        #expect(tail.count == 0 && tail.head == at(13))
     }
 }
 

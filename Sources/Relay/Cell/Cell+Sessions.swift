@@ -114,6 +114,8 @@ extension Cell {
     }
 
     private func forgetIdleRooms(now: Instant) {
+        for leaf in leaves.values { leaf.expireTail(now: now) }
+        for hub in hubs.values { hub.expireTail(now: now) }
         for (room, hub) in hubs where restlessHubs[room] == nil && hub.isIdle(now: now) {
             hub.forgetEarlier()
             hubs[room] = nil

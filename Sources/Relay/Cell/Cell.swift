@@ -294,6 +294,8 @@ final class Cell {
         case .downToHub(let room, let parent, let down): hubs[room]?.received(down, from: parent)
         case .request(let room, let request): route(room, request)
         case .response(let response): response.origin.node == context.node ? complete(response) : pass(response)
+        case .nodeRequest(let request): route(request)
+        case .endSessions(let user): endSessions(of: user)
         case .topology(let newer): learn(newer)
         case .linkUp(let link): linkUp(link)
         case .linkDown(let node, let number): linkDown(node, number)
@@ -367,7 +369,7 @@ final class Cell {
     }
 
     /// The longest way: edge, region hub, gateway, root, with one more for a roster that changes meanwhile.
-    private static let hopsMax = 5
+    static let hopsMax = 5
 
     private func route(_ room: String, _ request: RootRequest) {
         if case .replay(let start) = request.ask { return hub(room).replay(start, for: request) }

@@ -22,6 +22,8 @@ enum CellMessage: Sendable {
     case downToHub(room: String, parent: NodeID, TreeDown)
     case request(room: String, RootRequest)
     case response(RootResponse)
+    case nodeRequest(NodeRequest)
+    case endSessions(user: String)
     case topology(Topology)
     case linkUp(MeshLink)
     /// A newer link to the same node may be up already.

@@ -168,7 +168,7 @@ final class MeshDriver: MeshLinksDelegate {
         case .join, .leave, .announcement, .typingIntent, .receiptsSaid:
             return TreeCodec.up(frame).map { (hub, .up(room: frame.room, child: .node(node), $0)) }
         case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .receiptsChanged, .directReceipt,
-            .headAnnounced:
+            .deleted, .headAnnounced:
             return TreeCodec.down(frame).map { (hub, .downToHub(room: frame.room, parent: node, $0)) }
         case .request(let request):
             return RequestCodec.request(request).map { (hub, .request(room: frame.room, $0)) }
@@ -176,6 +176,8 @@ final class MeshDriver: MeshLinksDelegate {
             let isOwn = response.origin.region == context.region.name && response.origin.node == context.node.name
             let cell = isOwn ? RequestTable.cell(of: response.id, cells: ports.count) : 0
             return RequestCodec.response(response).map { (cell, .response($0)) }
+        case .nodeRequest(let request):
+            return DataCodec.request(request).map { (0, .nodeRequest($0)) }
         case nil:
             return nil
         }

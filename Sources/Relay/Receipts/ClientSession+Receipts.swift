@@ -34,6 +34,7 @@ extension ClientSession {
         let owner = ReceiptOwner(user: user, isHidden: status == .invisible)
         cell.figures.receipts += 1
         cell.say(Receipt(owner, positions), in: room)
+        noteRoomOfUser(room)
         reply(id, .done(.init()))
     }
 

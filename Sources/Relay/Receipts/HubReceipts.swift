@@ -72,6 +72,20 @@ final class HubReceipts {
 
     func tell(_ receipt: DirectReceipt) { hub.tellAll(.receipts) { .directReceipt(generation: $0, receipt) } }
 
+    // MARK: Deletion
+
+    func forget(_ user: String) {
+        said.forget(user)
+        mirror.forget(user)
+        hub.root?.receipts.forget(user)
+    }
+
+    func forgetAll() {
+        said.removeAll()
+        mirror = ReceiptMirror()
+        hub.root?.receipts.forgetAll()
+    }
+
     /// For a child that joins.
     var whole: ReceiptUpdate { hub.root?.receipts.whole ?? mirror.whole }
 }

@@ -47,6 +47,11 @@ final class LeafReceipts {
         return states
     }
 
+    // MARK: Deletion
+
+    func forget(_ user: String) { mirror.forget(user) }
+    func forgetAll() { mirror = ReceiptMirror() }
+
     // MARK: Pushes
 
     func apply(_ update: ReceiptUpdate) {

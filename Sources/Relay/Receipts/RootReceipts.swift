@@ -196,6 +196,20 @@ final class RootReceipts {
         tellSenders()
     }
 
+    // MARK: Deletion
+
+    func forget(_ user: String) {
+        table.forget(user)
+        unwritten.forget(user)
+    }
+
+    func forgetAll() {
+        table.removeAll()
+        unwritten.removeAll()
+        direct = DirectReceipts(of: owner ?? "")
+        direct.loaded(.none)
+    }
+
     // MARK: Direct messages
 
     /// A message was appended to this inbox.
@@ -248,8 +262,9 @@ final class RootReceipts {
     func countUnread(of user: String, _ answer: @escaping (RootResponse.Answer) -> Void) {
         guard isStoreUp else { return answer(.refused(RootRole.storeIsAway)) }
         let head = hub.root?.knownHead.map { cell.loop.makeSucceededFuture($0) } ?? store.head(of: room).map { $0 ?? .zero }
-        let oldest = store.read(room, after: nil, before: nil, limit: 1, newest: false).map(\.first?.position)
+        let oldest = hub.root?.retention.read(after: nil, before: nil, limit: 1, newest: false).map(\.first?.position)
         let stored = store.receipts(of: room, user: user)
+        guard let oldest else { return answer(.refused(RootRole.storeIsAway)) }
         head.and(oldest).and(stored).assumeIsolated().whenComplete { [self] result in
             guard case .success(((let head, let oldest), let stored)) = result else { return answer(.refused(RootRole.storeIsAway)) }
             let own = stored.merged(with: table.own(user))

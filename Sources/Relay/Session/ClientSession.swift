@@ -50,6 +50,8 @@ final class ClientSession: ClientConnectionDelegate {
     /// Whether the cell has it on its list of those to go on with.
     var isQueuedForCatchUp = false
     var publishRate: TokenBucket
+    /// Rooms that the root of the user's inbox was told of.
+    var notedRooms: Set<String> = []
     /// Frames that arrived while the token was checked.
     private var held: [RelayClientFrame] = []
     private var heldBytes = 0
@@ -138,7 +140,7 @@ final class ClientSession: ClientConnectionDelegate {
 
     func connectionEnded(clean: Bool) { end() }
 
-    private func end() {
+    func end() {
         guard !isEnded else { return }
         leaveEverything()
         state = .ended

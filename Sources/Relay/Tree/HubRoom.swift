@@ -45,6 +45,7 @@ final class HubRoom {
     }
 
     func forgetEarlier() { ownReader?.forget() }
+    func expireTail(now: Instant) { ownReader?.expireTail(now: now) }
 
     /// Made when the first message passes or somebody asks for one: most rooms of a node have no use for it.
     private var reader: RoomReader {
@@ -234,7 +235,8 @@ final class HubRoom {
         case .directReceipt(let generation, let receipt) where uplink.accepts(generation): receipts.tell(receipt)
         case .presenceAsked: announceAll(to: parent)
         case .head(let generation, let head) where uplink.accepts(generation): standAt(head)
-        case .delivery, .members, .typing, .receipts, .directReceipt, .head: cell.drops.count(.staleGeneration)
+        case .deleted(let generation, let deletion) where uplink.accepts(generation): deleted(deletion)
+        case .delivery, .members, .typing, .deleted, .receipts, .directReceipt, .head: cell.drops.count(.staleGeneration)
         }
         wake()
     }
@@ -388,6 +390,16 @@ final class HubRoom {
             }
         }
         forward(delivery)
+    }
+
+    /// Messages up to a position were deleted: what is kept or awaited of them is forgotten, here and below.
+    func deleted(_ deletion: RoomDeletion) {
+        forward(feed.forget(upTo: deletion.upTo))
+        forgetEarlier()
+        if deletion.endsUser { mirror.forgetLastSeen() }
+        receipts.forgetAll()
+        // Whatever they are interested in.
+        tellAll([]) { .deleted(generation: $0, deletion) }
     }
 
     // MARK: Presence

@@ -131,6 +131,7 @@ final class LeafRoom {
     }
 
     func forgetEarlier() { ownReader?.forget() }
+    func expireTail(now: Instant) { ownReader?.expireTail(now: now) }
 
     // MARK: Subscribers
 
@@ -191,6 +192,9 @@ final class LeafRoom {
         case .head(let generation, let head):
             guard uplink.accepts(generation) else { return }
             standAt(head)
+        case .deleted(let generation, let deletion):
+            guard uplink.accepts(generation) else { return cell.drops.count(.staleGeneration) }
+            deleted(deletion)
         case .receipts(let generation, let update):
             if uplink.accepts(generation) { receipts.apply(update) }
         case .directReceipt(let generation, let receipt):
@@ -234,6 +238,19 @@ final class LeafRoom {
             }
             append(message)
         }
+    }
+
+    /// What was sent before the deletion goes out first.
+    private func deleted(_ deletion: RoomDeletion) {
+        fanOut()
+        ownReader?.forget()
+        standAt(deletion.upTo)
+        receipts.forgetAll()
+        if deletion.endsUser {
+            mirror.forgetLastSeen()
+            tellWatchers()
+        }
+        cell.endSubscriptions(to: name)
     }
 
     private func push(_ gap: Delivery.Gap) {

@@ -72,6 +72,7 @@ enum RequestCodec {
                     $0.limit = UInt32(limit)
                 })
         case .describe: .describe(.init())
+        case .data(let ask): .data(DataCodec.ask(ask))
         case .unread(let user): .unread(.with { $0.user = user })
         case .directReceipt(let receipt): .directReceipt(ReceiptCodec.direct(receipt))
         }
@@ -94,6 +95,7 @@ enum RequestCodec {
         case .replay(let replay): return ReplayCodec.start(replay).map { .replay($0) }
         case .members(let members): return .members(after: members.after, limit: Int(members.limit))
         case .describe: return .describe
+        case .data(let ask): return DataCodec.ask(ask).map { .data($0) }
         case .unread(let unread): return .unread(user: unread.user)
         case .directReceipt(let receipt): return .directReceipt(ReceiptCodec.direct(receipt))
         }
@@ -125,6 +127,7 @@ enum RequestCodec {
                     $0.next = next
                 })
         case .description(let description): .description_p(descriptionFrame(description))
+        case .data(let answer): .data(DataCodec.answer(answer))
         case .unread(let unread): .unread(ReceiptCodec.unread(unread))
         case .done: .done(.init())
         case .refused(let refusal): .refusal(refusalFrame(refusal))
@@ -142,6 +145,7 @@ enum RequestCodec {
         case .members(let members):
             .members(members.members.map(TreeCodec.member), count: Int(members.count), next: members.next)
         case .description_p(let description): .description(self.description(description))
+        case .data(let answer): DataCodec.answer(answer).map { .data($0) }
         case .unread(let unread): .unread(ReceiptCodec.unread(unread))
         case .done: .done
         case .refusal(let refusal): self.refusal(refusal).map { .refused($0) }

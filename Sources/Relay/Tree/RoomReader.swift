@@ -33,13 +33,14 @@ final class RoomReader {
     func begin(at head: Position) { resize { $0.begin(at: head) } }
 
     func passed(_ delivery: Delivery) {
+        let now = Clock.now()
         resize { tail in
             if let gap = delivery.gap { tail.skip(to: gap.to) }
             for message in delivery.messages {
                 guard let position = message.position else { continue }
                 // Tails share a budget: at its end they only remember where they are.
                 if cell.tailBytes < cell.context.limits.tailBytesPerCellMax {
-                    tail.append(position, message, bytes: message.body.readableBytes)
+                    tail.append(position, message, bytes: message.body.readableBytes, now: now)
                 } else {
                     tail.skip(to: position)
                 }
@@ -90,6 +91,14 @@ final class RoomReader {
         if !pushes.appendJSON(position, message.body, to: &buffer) { cell.drops.count(.malformedFrame) }
     }
 
+    /// Now and then: what is kept for those who miss it for a moment only.
+    func expireTail(now: Instant) {
+        guard now > .zero + Self.tailKept else { return }
+        resize { $0.expire(before: Instant(nanoseconds: now.nanoseconds - UInt64(Self.tailKept.nanoseconds))) }
+    }
+
+    private static let tailKept = TimeSpan.seconds(60)
+
     func expire(now: Instant) {
         shelf.expire(now: now)
         pushes.removeAll()
@@ -101,7 +110,7 @@ extension RootResponse.Answer {
         switch self {
         case .replayed(let page): .success(page)
         case .refused(let refusal): .failure(refusal)
-        case .published, .history, .members, .description, .unread, .done:
+        case .published, .history, .members, .description, .data, .unread, .done:
             .failure(Refusal(.unavailable, "the level above answered something else"))
         }
     }

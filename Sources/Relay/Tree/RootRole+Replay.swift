@@ -21,7 +21,7 @@ extension RootRole {
 
     private func read(after position: Position, _ completion: @escaping RoomReader.Completion) {
         let after = position == .zero ? nil : position
-        let messages = store.read(room, after: after, before: nil, limit: Self.pageLimits.messagesMax, newest: false)
+        let messages = retention.read(after: after, before: nil, limit: Self.pageLimits.messagesMax, newest: false)
         messages.and(store.head(of: room)).assumeIsolated().whenComplete { [self] result in
             guard case .success((let messages, let head)) = result else { return completion(.failure(Self.storeIsAway)) }
             let found = Found(messages, head ?? .zero)
@@ -42,7 +42,7 @@ extension RootRole {
     }
 
     private func read(last count: Int, _ completion: @escaping RoomReader.Completion) {
-        let messages = count > 0 ? store.read(room, after: nil, before: nil, limit: count, newest: true) : cell.loop.makeSucceededFuture([])
+        let messages = count > 0 ? retention.read(after: nil, before: nil, limit: count, newest: true) : cell.loop.makeSucceededFuture([])
         messages.and(store.head(of: room)).assumeIsolated().whenComplete { [self] result in
             guard case .success((let messages, let head)) = result else { return completion(.failure(Self.storeIsAway)) }
             let found = Found(messages, head ?? .zero)

@@ -24,6 +24,8 @@ final class RootRole {
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
+    let retention: RootRetention
+    private let data: RootData
     let receipts: RootReceipts
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
@@ -45,6 +47,8 @@ final class RootRole {
         self.hub = hub
         cell = hub.cell
         mirror = StoreMirror(room: hub.name, cell: hub.cell)
+        retention = RootRetention(room: hub.name, cell: hub.cell)
+        data = RootData(hub: hub)
         receipts = RootReceipts(hub: hub)
         if !hub.presence.isEmpty { mirror.replaceAll() }
         load()
@@ -53,7 +57,7 @@ final class RootRole {
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
     var lastSeen: WallMilliseconds { seen ?? 0 }
-    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && receipts.isSettled }
+    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && data.isIdle && receipts.isSettled }
     var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
@@ -63,6 +67,7 @@ final class RootRole {
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
         hub.stopPublishing()
+        data.stepDown()
         receipts.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
@@ -123,6 +128,7 @@ final class RootRole {
         case .members(let after, let limit): listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
         case .replay(let start): hub.replay(start, for: request)
+        case .data(let ask): data.serve(ask, request)
         case .unread(let user): receipts.countUnread(of: user) { [cell] in cell.answer(request, $0) }
         case .directReceipt(let receipt):
             hub.receipts.tell(receipt)
@@ -245,7 +251,6 @@ final class RootRole {
     private func append(_ entries: [PendingAppend]) {
         let attempt = log.currentAttempt
         let at = log.stamp(Clock.wall())
-        let limits = cell.context.limits
         let batch = AppendBatch(
             fence: fence,
             messages: entries.map { entry in
@@ -253,7 +258,7 @@ final class RootRole {
                 MessageBody.appendAt(at, to: &body)
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
-            retention: Retention(messagesMax: limits.logMessagesMax, keysMax: limits.dedupKeysPerRoomMax))
+            retention: retention.retention)
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
@@ -355,6 +360,7 @@ final class RootRole {
         refuse(
             log.giveUp(now: now, after: bound), Self.storeIsAway)
         pump()
+        data.tick(now: now)
         if needsLog { openIfNeeded() }
         hub.answerChildren()
         receipts.tick(now: now)
@@ -364,7 +370,7 @@ final class RootRole {
     // MARK: History, members, description
 
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
-        store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
+        retention.read(after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
             self.haveRead($0, ask, request)
         }
     }
@@ -411,6 +417,8 @@ final class RootRole {
     func presenceChanged(by update: OwnerUpdate) { mirror.add(update) }
 
     func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }
+
+    func forgetLastSeen() { seen = 0 }
 
     /// Everything that changed since the last call, as one diff.
     func publishPresence() {

@@ -80,6 +80,7 @@ enum TreeCodec {
                 $0.generation = generation
                 $0.head = place(head)
             }
+        case .deleted(let generation, let deletion): frame.deleted = DataCodec.frame(generation, deletion)
         }
         return frame
     }
@@ -96,6 +97,7 @@ enum TreeCodec {
         case .directReceipt(let receipt): .directReceipt(generation: receipt.generation, ReceiptCodec.direct(receipt))
         case .presenceAsked: .presenceAsked
         case .headAnnounced(let announced): .head(generation: announced.generation, position(announced.head))
+        case .deleted(let deleted): .deleted(generation: deleted.generation, DataCodec.deletion(deleted))
         default: nil
         }
     }
@@ -185,7 +187,7 @@ enum TreeCodec {
         return OwnerUpdate(owner: owner(said.owner), version: said.version, content: content)
     }
 
-    private static func entry(_ entry: MemberEntry) -> MeshEntry {
+    static func entry(_ entry: MemberEntry) -> MeshEntry {
         .with {
             $0.session = entry.session
             $0.user = entry.user
@@ -195,7 +197,7 @@ enum TreeCodec {
         }
     }
 
-    private static func entry(_ entry: MeshEntry) -> MemberEntry {
+    static func entry(_ entry: MeshEntry) -> MemberEntry {
         MemberEntry(session: entry.session, user: entry.user, device: entry.device, status: status(entry.status), note: entry.note)
     }
 

@@ -37,6 +37,7 @@ enum TreeDown: Sendable {
     case presenceAsked
     /// Where the room stands: a child that is behind has lost something.
     case head(generation: UInt64, Position)
+    case deleted(generation: UInt64, RoomDeletion)
 }
 
 /// Messages in order, after a range that was lost if `gap` says so.
@@ -94,6 +95,7 @@ struct RootRequest: Sendable {
         case replay(ReplayStart)
         case members(after: String, limit: Int)
         case describe
+        case data(DataAsk)
         /// What a user has not read.
         case unread(user: String)
         /// For the owner of the inbox that is asked: somebody confirmed what she had sent.
@@ -132,6 +134,7 @@ struct RootResponse: Sendable {
         case replayed(ReplayPage<RoomMessage>)
         case members([Member], count: Int, next: String)
         case description(RoomDescription)
+        case data(DataAnswer)
         case unread(RoomUnread)
         case done
         case refused(Refusal)

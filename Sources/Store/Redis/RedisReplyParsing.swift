@@ -57,7 +57,7 @@ enum RedisReplyParsing {
         }
     }
 
-    /// Entries of the stream: `[id, [field, body]]`.
+    /// Entries of the stream: `[id, [field, value, …, "body", body]]`.
     static func messages(_ reply: RedisReply) throws -> [StoredMessage] {
         var messages: [StoredMessage] = []
         for entry in try reply.array() {
@@ -102,6 +102,13 @@ enum RedisReplyParsing {
         reply == .null ? nil : try reply.milliseconds()
     }
 
+    /// 1 or 0.
+    static func flag(_ reply: RedisReply) throws -> Bool {
+        guard case .integer(let number) = reply, number == 0 || number == 1 else { throw reply.unexpected("1 or 0") }
+        return number == 1
+    }
+
+    static func texts(_ reply: RedisReply) throws -> [String] { try reply.array().map { try $0.text() } }
     static func receipts(_ reply: RedisReply) throws -> [Receipt] {
         try pairs(reply).map { field, value in
             Receipt(ReceiptOwner(field: try field.text()), try value.parsed { ReceiptPositions($0) })

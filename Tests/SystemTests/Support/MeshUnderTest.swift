@@ -52,6 +52,7 @@ struct MeshUnderTest: Sendable {
         options.cells = settings.cells
         options.logging.level = "info"
         options.regionYAML = settings.yaml
+        options.meshYAML = settings.meshYAML
         options.tls = settings.tls
         options.linkProxies = settings.linkProxies
         let crashes = Crashes()
@@ -119,6 +120,8 @@ struct MeshSettings: Sendable {
     var cells = 2
     /// `limits:` and `timings:` of every region.
     var yaml = ""
+    /// `retention:` of the mesh.
+    var meshYAML = ""
     /// Everything is encrypted.
     var tls = false
     /// Links between nodes can be cut.
@@ -136,9 +139,10 @@ struct MeshTrait: SuiteTrait, TestTrait, TestScoping {
 
 extension Trait where Self == MeshTrait {
     static func mesh(
-        nodes: Int = 1, cells: Int = 2, yaml: String = "", tls: Bool = false, linkProxies: Bool = false
+        nodes: Int = 1, cells: Int = 2, yaml: String = "", meshYAML: String = "", tls: Bool = false, linkProxies: Bool = false
     ) -> MeshTrait {
-        MeshTrait(settings: MeshSettings(nodes: nodes, cells: cells, yaml: yaml, tls: tls, linkProxies: linkProxies))
+        MeshTrait(
+            settings: MeshSettings(nodes: nodes, cells: cells, yaml: yaml, meshYAML: meshYAML, tls: tls, linkProxies: linkProxies))
     }
 }
 

@@ -146,6 +146,24 @@ public nonisolated struct MeshTreeFrame: Sendable {
     set {frame = .headAnnounced(newValue)}
   }
 
+  /// down
+  public var deleted: MeshRoomDeleted {
+    get {
+      if case .deleted(let v)? = frame {return v}
+      return MeshRoomDeleted()
+    }
+    set {frame = .deleted(newValue)}
+  }
+
+  /// routed to one node
+  public var nodeRequest: MeshNodeRequest {
+    get {
+      if case .nodeRequest(let v)? = frame {return v}
+      return MeshNodeRequest()
+    }
+    set {frame = .nodeRequest(newValue)}
+  }
+
   /// Receipts.
   public var receiptsSaid: MeshReceiptsSaid {
     get {
@@ -193,6 +211,10 @@ public nonisolated struct MeshTreeFrame: Sendable {
     case response(MeshRootResponse)
     /// Down, by children that may have lost a last message.
     case headAnnounced(MeshHeadAnnounced)
+    /// down
+    case deleted(MeshRoomDeleted)
+    /// routed to one node
+    case nodeRequest(MeshNodeRequest)
     /// Receipts.
     case receiptsSaid(MeshReceiptsSaid)
     /// down
@@ -635,6 +657,32 @@ public nonisolated struct MeshHeadAnnounced: Sendable {
   fileprivate var _head: MeshPlace? = nil
 }
 
+public nonisolated struct MeshRoomDeleted: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  public var upTo: MeshPlace {
+    get {_upTo ?? MeshPlace()}
+    set {_upTo = newValue}
+  }
+  /// Returns true if `upTo` has been explicitly set.
+  public var hasUpTo: Bool {self._upTo != nil}
+  /// Clears the value of `upTo`. Subsequent reads from it will return its default value.
+  public mutating func clearUpTo() {self._upTo = nil}
+
+  /// her last-seen time is gone too
+  public var endsUser: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _upTo: MeshPlace? = nil
+}
+
 public nonisolated struct MeshRootRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -696,6 +744,14 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .replay(newValue)}
   }
 
+  public var data: MeshDataAsk {
+    get {
+      if case .data(let v)? = ask {return v}
+      return MeshDataAsk()
+    }
+    set {ask = .data(newValue)}
+  }
+
   public var unread: MeshUnreadAsk {
     get {
       if case .unread(let v)? = ask {return v}
@@ -721,6 +777,7 @@ public nonisolated struct MeshRootRequest: Sendable {
     case describe(MeshDescribeAsk)
     /// answered by the first level that can
     case replay(MeshReplayAsk)
+    case data(MeshDataAsk)
     case unread(MeshUnreadAsk)
     case directReceipt(MeshDirectReceipt)
 
@@ -852,6 +909,182 @@ public nonisolated struct MeshReplayAsk: Sendable {
   public init() {}
 }
 
+/// About what is stored: deletion and export.
+public nonisolated struct MeshDataAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var ask: MeshDataAsk.OneOf_Ask? = nil
+
+  public var deleteRoom: MeshNothing {
+    get {
+      if case .deleteRoom(let v)? = ask {return v}
+      return MeshNothing()
+    }
+    set {ask = .deleteRoom(newValue)}
+  }
+
+  /// asked of the root of her inbox
+  public var deleteUser: MeshNothing {
+    get {
+      if case .deleteUser(let v)? = ask {return v}
+      return MeshNothing()
+    }
+    set {ask = .deleteUser(newValue)}
+  }
+
+  /// asked of the root of her inbox: she has something of hers in this room
+  public var noteRoom: String {
+    get {
+      if case .noteRoom(let v)? = ask {return v}
+      return String()
+    }
+    set {ask = .noteRoom(newValue)}
+  }
+
+  /// asked of the root of her inbox
+  public var rooms: MeshPageAsk {
+    get {
+      if case .rooms(let v)? = ask {return v}
+      return MeshPageAsk()
+    }
+    set {ask = .rooms(newValue)}
+  }
+
+  /// asked of the root of her inbox
+  public var profile: MeshNothing {
+    get {
+      if case .profile(let v)? = ask {return v}
+      return MeshNothing()
+    }
+    set {ask = .profile(newValue)}
+  }
+
+  /// of this user
+  public var deleteReceipts: String {
+    get {
+      if case .deleteReceipts(let v)? = ask {return v}
+      return String()
+    }
+    set {ask = .deleteReceipts(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Ask: Equatable, Sendable {
+    case deleteRoom(MeshNothing)
+    /// asked of the root of her inbox
+    case deleteUser(MeshNothing)
+    /// asked of the root of her inbox: she has something of hers in this room
+    case noteRoom(String)
+    /// asked of the root of her inbox
+    case rooms(MeshPageAsk)
+    /// asked of the root of her inbox
+    case profile(MeshNothing)
+    /// of this user
+    case deleteReceipts(String)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct MeshNothing: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshPageAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var after: String = String()
+
+  public var limit: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What one node is asked, whichever rooms it roots.
+public nonisolated struct MeshNodeRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: MeshOwner {
+    get {_origin ?? MeshOwner()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var id: UInt64 = 0
+
+  public var hops: UInt32 = 0
+
+  public var region: String = String()
+
+  public var node: String = String()
+
+  public var ask: MeshNodeRequest.OneOf_Ask? = nil
+
+  public var deleteCopy: MeshDeleteCopyAsk {
+    get {
+      if case .deleteCopy(let v)? = ask {return v}
+      return MeshDeleteCopyAsk()
+    }
+    set {ask = .deleteCopy(newValue)}
+  }
+
+  /// of this user
+  public var endSessions: String {
+    get {
+      if case .endSessions(let v)? = ask {return v}
+      return String()
+    }
+    set {ask = .endSessions(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Ask: Equatable, Sendable {
+    case deleteCopy(MeshDeleteCopyAsk)
+    /// of this user
+    case endSessions(String)
+
+  }
+
+  public init() {}
+
+  fileprivate var _origin: MeshOwner? = nil
+}
+
+public nonisolated struct MeshDeleteCopyAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var room: String = String()
+
+  /// the room is an inbox: everything of its user goes
+  public var ofUser: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct MeshRootResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -920,6 +1153,14 @@ public nonisolated struct MeshRootResponse: Sendable {
     set {answer = .replayed(newValue)}
   }
 
+  public var data: MeshDataAnswer {
+    get {
+      if case .data(let v)? = answer {return v}
+      return MeshDataAnswer()
+    }
+    set {answer = .data(newValue)}
+  }
+
   public var unread: MeshUnreadAnswer {
     get {
       if case .unread(let v)? = answer {return v}
@@ -945,6 +1186,7 @@ public nonisolated struct MeshRootResponse: Sendable {
     case description_p(MeshDescribeAnswer)
     case refusal(MeshRefusal)
     case replayed(MeshReplayAnswer)
+    case data(MeshDataAnswer)
     case unread(MeshUnreadAnswer)
     case done(MeshDoneAnswer)
 
@@ -1119,6 +1361,106 @@ public nonisolated struct MeshDescribeAnswer: Sendable {
   public init() {}
 
   fileprivate var _head: MeshPlace? = nil
+}
+
+public nonisolated struct MeshDataAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var answer: MeshDataAnswer.OneOf_Answer? = nil
+
+  public var deleted: MeshDeletedAnswer {
+    get {
+      if case .deleted(let v)? = answer {return v}
+      return MeshDeletedAnswer()
+    }
+    set {answer = .deleted(newValue)}
+  }
+
+  public var done: MeshNothing {
+    get {
+      if case .done(let v)? = answer {return v}
+      return MeshNothing()
+    }
+    set {answer = .done(newValue)}
+  }
+
+  public var rooms: MeshRoomsAnswer {
+    get {
+      if case .rooms(let v)? = answer {return v}
+      return MeshRoomsAnswer()
+    }
+    set {answer = .rooms(newValue)}
+  }
+
+  public var profile: MeshProfileAnswer {
+    get {
+      if case .profile(let v)? = answer {return v}
+      return MeshProfileAnswer()
+    }
+    set {answer = .profile(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Answer: Equatable, Sendable {
+    case deleted(MeshDeletedAnswer)
+    case done(MeshNothing)
+    case rooms(MeshRoomsAnswer)
+    case profile(MeshProfileAnswer)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct MeshDeletedAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// absent if the room had no log
+  public var upTo: MeshPlace {
+    get {_upTo ?? MeshPlace()}
+    set {_upTo = newValue}
+  }
+  /// Returns true if `upTo` has been explicitly set.
+  public var hasUpTo: Bool {self._upTo != nil}
+  /// Clears the value of `upTo`. Subsequent reads from it will return its default value.
+  public mutating func clearUpTo() {self._upTo = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _upTo: MeshPlace? = nil
+}
+
+public nonisolated struct MeshRoomsAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var rooms: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshProfileAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var lastSeen: Int64 = 0
+
+  public var sessions: [MeshEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct MeshRefusal: Sendable {
@@ -1509,7 +1851,7 @@ fileprivate nonisolated let _protobuf_package = "heliograph.mesh.v1"
 
 nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{7}head_announced\0\u{4}\u{a}receipts_said\0\u{3}receipts_changed\0\u{3}direct_receipt\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{7}head_announced\0\u{4}\u{a}receipts_said\0\u{3}receipts_changed\0\u{3}direct_receipt\0\u{2}\u{3}deleted\0\u{3}node_request\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1726,6 +2068,32 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.frame = .directReceipt(v)
         }
       }()
+      case 35: try {
+        var v: MeshRoomDeleted?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .deleted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .deleted(v)
+        }
+      }()
+      case 36: try {
+        var v: MeshNodeRequest?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .nodeRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .nodeRequest(v)
+        }
+      }()
       default: break
       }
     }
@@ -1803,6 +2171,14 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .directReceipt?: try {
       guard case .directReceipt(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 32)
+    }()
+    case .deleted?: try {
+      guard case .deleted(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
+    }()
+    case .nodeRequest?: try {
+      guard case .nodeRequest(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 36)
     }()
     case nil: break
     }
@@ -2647,9 +3023,53 @@ nonisolated extension MeshHeadAnnounced: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 }
 
+nonisolated extension MeshRoomDeleted: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RoomDeleted"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{3}up_to\0\u{3}ends_user\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._upTo) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.endsUser) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    try { if let v = self._upTo {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.endsUser != false {
+      try visitor.visitSingularBoolField(value: self.endsUser, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshRoomDeleted, rhs: MeshRoomDeleted) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs._upTo != rhs._upTo {return false}
+    if lhs.endsUser != rhs.endsUser {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2751,6 +3171,19 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .directReceipt(v)
         }
       }()
+      case 35: try {
+        var v: MeshDataAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .data(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .data(v)
+        }
+      }()
       default: break
       }
     }
@@ -2798,6 +3231,10 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .directReceipt?: try {
       guard case .directReceipt(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .data?: try {
+      guard case .data(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
     }()
     case nil: break
     }
@@ -3039,9 +3476,310 @@ nonisolated extension MeshReplayAsk: SwiftProtobuf.Message, SwiftProtobuf._Messa
   }
 }
 
+nonisolated extension MeshDataAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DataAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}delete_room\0\u{3}delete_user\0\u{3}note_room\0\u{1}rooms\0\u{1}profile\0\u{3}delete_receipts\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .deleteRoom(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteRoom(v)
+        }
+      }()
+      case 2: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .deleteUser(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteUser(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.ask != nil {try decoder.handleConflictingOneOf()}
+          self.ask = .noteRoom(v)
+        }
+      }()
+      case 4: try {
+        var v: MeshPageAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .rooms(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .rooms(v)
+        }
+      }()
+      case 5: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .profile(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .profile(v)
+        }
+      }()
+      case 6: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.ask != nil {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteReceipts(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.ask {
+    case .deleteRoom?: try {
+      guard case .deleteRoom(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .deleteUser?: try {
+      guard case .deleteUser(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .noteRoom?: try {
+      guard case .noteRoom(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case .rooms?: try {
+      guard case .rooms(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .profile?: try {
+      guard case .profile(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .deleteReceipts?: try {
+      guard case .deleteReceipts(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDataAsk, rhs: MeshDataAsk) -> Bool {
+    if lhs.ask != rhs.ask {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshNothing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Nothing"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshNothing, rhs: MeshNothing) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshPageAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PageAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.after) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.after.isEmpty {
+      try visitor.visitSingularStringField(value: self.after, fieldNumber: 1)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshPageAsk, rhs: MeshPageAsk) -> Bool {
+    if lhs.after != rhs.after {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshNodeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NodeRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}region\0\u{1}node\0\u{3}delete_copy\0\u{3}end_sessions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.hops) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 6: try {
+        var v: MeshDeleteCopyAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .deleteCopy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteCopy(v)
+        }
+      }()
+      case 7: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.ask != nil {try decoder.handleConflictingOneOf()}
+          self.ask = .endSessions(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 2)
+    }
+    if self.hops != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hops, fieldNumber: 3)
+    }
+    if !self.region.isEmpty {
+      try visitor.visitSingularStringField(value: self.region, fieldNumber: 4)
+    }
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 5)
+    }
+    switch self.ask {
+    case .deleteCopy?: try {
+      guard case .deleteCopy(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .endSessions?: try {
+      guard case .endSessions(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 7)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshNodeRequest, rhs: MeshNodeRequest) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.hops != rhs.hops {return false}
+    if lhs.region != rhs.region {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.ask != rhs.ask {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDeleteCopyAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteCopyAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{3}of_user\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.room) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.ofUser) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.room.isEmpty {
+      try visitor.visitSingularStringField(value: self.room, fieldNumber: 1)
+    }
+    if self.ofUser != false {
+      try visitor.visitSingularBoolField(value: self.ofUser, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDeleteCopyAsk, rhs: MeshDeleteCopyAsk) -> Bool {
+    if lhs.room != rhs.room {return false}
+    if lhs.ofUser != rhs.ofUser {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{c}replayed\0\u{2}\u{a}unread\0\u{1}done\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{c}replayed\0\u{2}\u{a}unread\0\u{1}done\0\u{2}\u{4}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3156,6 +3894,19 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.answer = .done(v)
         }
       }()
+      case 35: try {
+        var v: MeshDataAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .data(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .data(v)
+        }
+      }()
       default: break
       }
     }
@@ -3207,6 +3958,10 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .done?: try {
       guard case .done(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .data?: try {
+      guard case .data(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
     }()
     case nil: break
     }
@@ -3537,6 +4292,206 @@ nonisolated extension MeshDescribeAnswer: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.members != rhs.members {return false}
     if lhs.sessions != rhs.sessions {return false}
     if lhs.logState != rhs.logState {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDataAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DataAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deleted\0\u{1}done\0\u{1}rooms\0\u{1}profile\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshDeletedAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .deleted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .deleted(v)
+        }
+      }()
+      case 2: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .done(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .done(v)
+        }
+      }()
+      case 3: try {
+        var v: MeshRoomsAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .rooms(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .rooms(v)
+        }
+      }()
+      case 4: try {
+        var v: MeshProfileAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .profile(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .profile(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.answer {
+    case .deleted?: try {
+      guard case .deleted(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .done?: try {
+      guard case .done(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .rooms?: try {
+      guard case .rooms(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .profile?: try {
+      guard case .profile(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDataAnswer, rhs: MeshDataAnswer) -> Bool {
+    if lhs.answer != rhs.answer {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDeletedAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeletedAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}up_to\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._upTo) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._upTo {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDeletedAnswer, rhs: MeshDeletedAnswer) -> Bool {
+    if lhs._upTo != rhs._upTo {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshRoomsAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RoomsAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rooms\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.rooms) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rooms.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.rooms, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshRoomsAnswer, rhs: MeshRoomsAnswer) -> Bool {
+    if lhs.rooms != rhs.rooms {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshProfileAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ProfileAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_seen\0\u{1}sessions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.sessions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.lastSeen != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 1)
+    }
+    if !self.sessions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sessions, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshProfileAnswer, rhs: MeshProfileAnswer) -> Bool {
+    if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs.sessions != rhs.sessions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
