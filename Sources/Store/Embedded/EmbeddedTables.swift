@@ -17,6 +17,7 @@ struct EmbeddedTables: Sendable {
     var members: [String: [MemberKey: StoredMember]] = [:]
     var typing: [String: [String: WallMilliseconds]] = [:]
     var lastSeen: [String: WallMilliseconds] = [:]
+    var pushes = EmbeddedPushes()
 
     init(run: UInt64 = 1) { self.run = run }
 
