@@ -1,6 +1,7 @@
 import MeshCore
 import NIOCore
 import Presence
+import Push
 import Rooms
 import SwiftProtobuf
 import Testing
@@ -129,6 +130,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .history(HistoryAsk(after: .zero, before: other, limit: 1, newest: true)),
         .members(after: "alice", limit: 100),
         .describe,
+        .pushDevice(PushDeviceAsk(device: "phone", registration: .init(service: .apns, token: "00ff"))),
+        .pushDevice(PushDeviceAsk(device: "")),
     ]
 
     @Test("requests arrive as they were", arguments: RequestCodecTests.asks.indices)
@@ -150,6 +153,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
             .history([RoomMessage(position: place, body: body("one")), RoomMessage(position: other, body: body("two"))], more: true),
             .history([], more: false),
             .members(members, count: 900, next: "bob"),
+            .pushDeviceChanged,
             .description(RoomDescription(head: place, members: 3, sessions: [RegionID("eu"): 2], logState: "open")),
         ] + reasons.map { .refused(Refusal($0, "why", retryAfterMs: 250)) }
 

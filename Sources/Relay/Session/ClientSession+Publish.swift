@@ -139,7 +139,7 @@ extension ClientSession {
             let fault = RequestFault(refusal)
             cell.figures.publishes[fault.code == .resourceExhausted ? .exhausted : .unavailable, default: 0] += 1
             fail(pending.id, fault)
-        case .history, .members, .description:
+        case .history, .members, .description, .pushDeviceChanged:
             fail(pending.id, RequestFault(code: .internal, message: "the room's root answered something else", drop: .protocolError))
         }
         closeWhenSettled()

@@ -34,6 +34,8 @@ extension ClientSession {
         case .hello: throw RequestFault(code: .failedPrecondition, message: "hello was said already", drop: .invalidRequest)
         case .receipt: throw .unimplemented("receipts are not available yet")
         case .unread: throw .unimplemented("unread counts are not available yet")
+        case .registerPush(let ask): try registerPush(ask, id: id)
+        case .unregisterPush: unregisterPush(id: id)
         case .refresh: throw .unimplemented("refreshing a token is not available yet")
         case nil: throw .invalid("a frame must hold exactly one request")
         }
@@ -193,7 +195,7 @@ extension ClientSession {
         }
     }
 
-    private func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
+    func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
         guard case .refused(let refusal) = answer else {
             return fail(id, RequestFault(code: .internal, message: "the room's root answered something else", drop: .protocolError))
         }

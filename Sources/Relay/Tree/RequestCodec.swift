@@ -2,6 +2,7 @@ import Foundation
 import MeshCore
 import NIOCore
 import NIOFoundationCompat
+import Push
 import SwiftProtobuf
 import Wire
 
@@ -71,6 +72,13 @@ enum RequestCodec {
                     $0.limit = UInt32(limit)
                 })
         case .describe: .describe(.init())
+        case .pushDevice(let ask):
+            .pushDevice(
+                .with {
+                    $0.device = ask.device
+                    $0.service = ask.registration?.service.rawValue ?? ""
+                    $0.token = ask.registration?.token ?? ""
+                })
         }
     }
 
@@ -90,6 +98,10 @@ enum RequestCodec {
                     newest: history.newest))
         case .members(let members): return .members(after: members.after, limit: Int(members.limit))
         case .describe: return .describe
+        case .pushDevice(let ask):
+            guard !ask.token.isEmpty else { return .pushDevice(PushDeviceAsk(device: ask.device)) }
+            guard let service = PushService(rawValue: ask.service) else { return nil }
+            return .pushDevice(PushDeviceAsk(device: ask.device, registration: .init(service: service, token: ask.token)))
         }
     }
 
@@ -118,6 +130,7 @@ enum RequestCodec {
                     $0.next = next
                 })
         case .description(let description): .description_p(descriptionFrame(description))
+        case .pushDeviceChanged: .pushDevice(.init())
         case .refused(let refusal): .refusal(refusalFrame(refusal))
         }
     }
@@ -132,6 +145,7 @@ enum RequestCodec {
         case .members(let members):
             .members(members.members.map(TreeCodec.member), count: Int(members.count), next: members.next)
         case .description_p(let description): .description(self.description(description))
+        case .pushDevice: .pushDeviceChanged
         case .refusal(let refusal): self.refusal(refusal).map { .refused($0) }
         }
     }

@@ -22,6 +22,8 @@ final class RootRole {
     private var publishedAt = Instant.zero
 
     private let mirror: StoreMirror
+    /// For an inbox in a region that tells users without a session.
+    private let pushes: InboxPushes?
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
     private var isLoaded = false
@@ -42,7 +44,10 @@ final class RootRole {
         self.hub = hub
         cell = hub.cell
         mirror = StoreMirror(room: hub.name, cell: hub.cell)
+        // Nobody confirms messages yet.
+        pushes = InboxPushes(room: hub.name, cell: hub.cell) { nil }
         if !hub.presence.isEmpty { mirror.replaceAll() }
+        tellPresence()
         load()
     }
 
@@ -82,6 +87,7 @@ final class RootRole {
             let others = members.filter { $0.key.owner.node != cell.context.node }
             hub.preload(others.map { ($0.key.owner, MemberEntry($0)) })
         }
+        pushes?.loaded(isPresent: !hub.presence.isEmpty, head: knownHead)
         hub.answerChildren()
     }
 
@@ -110,6 +116,7 @@ final class RootRole {
         case .history(let ask): readHistory(ask, request)
         case .members(let after, let limit): listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
+        case .pushDevice(let ask): changePushDevice(ask, request)
         }
     }
 
@@ -225,6 +232,7 @@ final class RootRole {
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
             retention: Retention(messagesMax: limits.logMessagesMax, keysMax: limits.dedupKeysPerRoomMax))
+        pushes?.willAppend(behind: log.head)
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
@@ -270,6 +278,7 @@ final class RootRole {
             }
         }
         hub.receive(delivery)
+        pushes?.appended(delivery.messages.compactMap { message in message.position.map { ($0, message.body) } })
         if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
     }
 
@@ -282,6 +291,7 @@ final class RootRole {
 
     private func failed(_ error: any Error, _ attempt: UInt64) {
         log.failed(attempt: attempt)
+        pushes?.appendFailed()
         switch error as? StoreError {
         case .fenced(let standing):
             // A lower one is our own from before the roster changed: the log is opened anew.
@@ -375,7 +385,19 @@ final class RootRole {
 
     // MARK: Presence and typing
 
-    func presenceChanged(by update: OwnerUpdate) { mirror.add(update) }
+    func presenceChanged(by update: OwnerUpdate) {
+        mirror.add(update)
+        tellPresence()
+    }
+
+    private func tellPresence() { pushes?.presence(!hub.presence.isEmpty, head: knownHead) }
+
+    private func changePushDevice(_ ask: PushDeviceAsk, _ request: RootRequest) {
+        guard let pushes else {
+            return cell.answer(request, .refused(Refusal(.unimplemented, "notifications are not set up in the user's home")))
+        }
+        pushes.change(ask) { [cell] answer in cell.answer(request, answer) }
+    }
 
     func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }
 

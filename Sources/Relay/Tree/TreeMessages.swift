@@ -81,6 +81,7 @@ struct RootRequest: Sendable {
         case history(HistoryAsk)
         case members(after: String, limit: Int)
         case describe
+        case pushDevice(PushDeviceAsk)
     }
 
     var origin: NodeBoot
@@ -114,6 +115,7 @@ struct RootResponse: Sendable {
         case history([RoomMessage], more: Bool)
         case members([Member], count: Int, next: String)
         case description(RoomDescription)
+        case pushDeviceChanged
         case refused(Refusal)
     }
 

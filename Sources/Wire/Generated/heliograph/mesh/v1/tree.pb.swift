@@ -595,6 +595,14 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .describe(newValue)}
   }
 
+  public var pushDevice: MeshPushDeviceAsk {
+    get {
+      if case .pushDevice(let v)? = ask {return v}
+      return MeshPushDeviceAsk()
+    }
+    set {ask = .pushDevice(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Ask: Equatable, Sendable {
@@ -602,6 +610,7 @@ public nonisolated struct MeshRootRequest: Sendable {
     case history(MeshHistoryAsk)
     case members(MeshMembersAsk)
     case describe(MeshDescribeAsk)
+    case pushDevice(MeshPushDeviceAsk)
 
   }
 
@@ -695,6 +704,23 @@ public nonisolated struct MeshDescribeAsk: Sendable {
   public init() {}
 }
 
+/// Of the user of the inbox that is asked. Without a token the device is forgotten.
+public nonisolated struct MeshPushDeviceAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var device: String = String()
+
+  public var service: String = String()
+
+  public var token: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct MeshRootResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -755,6 +781,14 @@ public nonisolated struct MeshRootResponse: Sendable {
     set {answer = .refusal(newValue)}
   }
 
+  public var pushDevice: MeshPushDeviceAnswer {
+    get {
+      if case .pushDevice(let v)? = answer {return v}
+      return MeshPushDeviceAnswer()
+    }
+    set {answer = .pushDevice(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Answer: Equatable, Sendable {
@@ -763,12 +797,23 @@ public nonisolated struct MeshRootResponse: Sendable {
     case members(MeshMembersAnswer)
     case description_p(MeshDescribeAnswer)
     case refusal(MeshRefusal)
+    case pushDevice(MeshPushDeviceAnswer)
 
   }
 
   public init() {}
 
   fileprivate var _origin: MeshOwner? = nil
+}
+
+public nonisolated struct MeshPushDeviceAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct MeshPublishAnswer: Sendable {
@@ -2001,7 +2046,7 @@ nonisolated extension MeshPresenceAsked: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{4}!push_device\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2064,6 +2109,19 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .describe(v)
         }
       }()
+      case 40: try {
+        var v: MeshPushDeviceAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .pushDevice(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .pushDevice(v)
+        }
+      }()
       default: break
       }
     }
@@ -2099,6 +2157,10 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .describe?: try {
       guard case .describe(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .pushDevice?: try {
+      guard case .pushDevice(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
     case nil: break
     }
@@ -2278,9 +2340,49 @@ nonisolated extension MeshDescribeAsk: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 }
 
+nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PushDeviceAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{1}service\0\u{1}token\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.token) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularStringField(value: self.token, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshPushDeviceAsk, rhs: MeshPushDeviceAsk) -> Bool {
+    if lhs.device != rhs.device {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.token != rhs.token {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{4} push_device\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2356,6 +2458,19 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.answer = .refusal(v)
         }
       }()
+      case 40: try {
+        var v: MeshPushDeviceAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .pushDevice(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .pushDevice(v)
+        }
+      }()
       default: break
       }
     }
@@ -2396,6 +2511,10 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .refusal(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
+    case .pushDevice?: try {
+      guard case .pushDevice(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2406,6 +2525,25 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.id != rhs.id {return false}
     if lhs.hops != rhs.hops {return false}
     if lhs.answer != rhs.answer {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshPushDeviceAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PushDeviceAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshPushDeviceAnswer, rhs: MeshPushDeviceAnswer) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
