@@ -177,8 +177,9 @@ struct RunningNode: Sendable {
     func drain() async {
         try? await listener.listener.withLock { $0 }?.close().get()
         _ = await ask { $0.beginDrain() }
+        async let pushStopped: Void? = push?.stop()
         await drainSessions()
-        await push?.stop()
+        _ = await pushStopped
         try? await driver.eventLoop.flatSubmit { [driver] in driver.value.leave() }.get()
         for port in ports {
             try? await port.loop.flatSubmit {

@@ -92,8 +92,8 @@ struct PushRound {
         }
         guard !isOver else { return settle(item.claim, .over) }
         var body: ByteBuffer?
-        if service.needsDevice, left.count < results.count, let bytes = try? QueuedNotification(item.queued.notification, devices: left).encoded() {
-            body = ByteBuffer(bytes: bytes)
+        if service.needsDevice, left.count < results.count {
+            body = try? ByteBuffer(bytes: QueuedNotification(item.queued.notification, devices: left).encoded())
         }
         settle(item.claim, .later(delay: rules.delay(claim: item.claim.claim, asked: asked, using: &random), body: body))
     }

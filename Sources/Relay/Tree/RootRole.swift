@@ -232,7 +232,11 @@ final class RootRole {
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
             retention: Retention(messagesMax: limits.logMessagesMax, keysMax: limits.dedupKeysPerRoomMax))
-        pushes?.willAppend(behind: log.head)
+        if let pushes {
+            // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
+            load()
+            pushes.willAppend(behind: log.head)
+        }
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
