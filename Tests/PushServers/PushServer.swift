@@ -24,16 +24,15 @@ public final class PushServer: Sendable {
     private let version: Version
     private let tls: TLSCredentials?
     private let streamsMax: Int
-    public let port: Int
+    private let listeningPort = Mutex(0)
+    /// The same after a stop and a start.
+    public var port: Int { listeningPort.withLock { $0 } }
 
     /// Listens on a free port.
     public init(_ version: Version, tls: TLSCredentials? = nil, streamsMax: Int = 100) async throws {
         self.version = version
         self.tls = tls
         self.streamsMax = streamsMax
-        let holder = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0).get()
-        port = holder.localAddress?.port ?? 0
-        try await holder.close().get()
         try await start()
     }
 
@@ -53,6 +52,7 @@ public final class PushServer: Sendable {
                 channel.eventLoop.makeCompletedFuture { try self.accept(channel) }
             }
             .bind(host: "127.0.0.1", port: port).get()
+        listeningPort.withLock { $0 = listener.localAddress?.port ?? 0 }
         state.withLock { $0.listener = listener }
     }
 

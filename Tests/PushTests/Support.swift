@@ -47,7 +47,7 @@ final class TestCertificates {
 }
 
 extension PushServer {
-    func place(_ path: String = "", tls: TLSCredentials? = nil, deadline: TimeSpan = .seconds(5)) throws -> HTTPPlace {
+    func place(_ path: String = "", tls: TLSCredentials? = nil, deadline: TimeSpan = .seconds(60)) throws -> HTTPPlace {
         HTTPPlace(
             address: try #require(WebAddress(url + path)), tls: tls, deadline: deadline, loop: MultiThreadedEventLoopGroup.singleton.next())
     }
