@@ -27,6 +27,8 @@ final class RootRole {
     let retention: RootRetention
     private let data: RootData
     let receipts: RootReceipts
+    /// For an inbox in a region that tells users without a session.
+    private let pushes: InboxPushes?
     /// For an inbox: when its user was last seen. Nil while it has to be loaded.
     private var seen: WallMilliseconds?
     private var isLoaded = false
@@ -50,7 +52,12 @@ final class RootRole {
         retention = RootRetention(room: hub.name, cell: hub.cell)
         data = RootData(hub: hub)
         receipts = RootReceipts(hub: hub)
+        pushes = InboxPushes(room: hub.name, cell: hub.cell) { [receipts] user in
+            let delivered = receipts.delivered(user)
+            return delivered == .zero ? nil : delivered
+        }
         if !hub.presence.isEmpty { mirror.replaceAll() }
+        tellPresence()
         load()
     }
 
@@ -98,6 +105,7 @@ final class RootRole {
             let others = members.filter { $0.key.owner.node != cell.context.node }
             hub.preload(others.map { ($0.key.owner, MemberEntry($0)) })
         }
+        pushes?.loaded(isPresent: !hub.presence.isEmpty, head: knownHead)
         hub.answerChildren()
     }
 
@@ -133,6 +141,7 @@ final class RootRole {
         case .directReceipt(let receipt):
             hub.receipts.tell(receipt)
             cell.answer(request, .done)
+        case .pushDevice(let ask): changePushDevice(ask, request)
         }
     }
 
@@ -259,6 +268,11 @@ final class RootRole {
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
             retention: retention.retention)
+        if let pushes {
+            // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
+            load()
+            pushes.willAppend(behind: log.head)
+        }
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
@@ -306,6 +320,7 @@ final class RootRole {
             }
         }
         hub.receive(delivery)
+        pushes?.appended(delivery.messages.compactMap { message in message.position.map { ($0, message.body) } })
         if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
     }
 
@@ -318,6 +333,7 @@ final class RootRole {
 
     private func failed(_ error: any Error, _ attempt: UInt64) {
         log.failed(attempt: attempt)
+        pushes?.appendFailed()
         switch error as? StoreError {
         case .fenced(let standing):
             // A lower one is our own from before the roster changed: the log is opened anew.
@@ -414,7 +430,19 @@ final class RootRole {
 
     // MARK: Presence and typing
 
-    func presenceChanged(by update: OwnerUpdate) { mirror.add(update) }
+    func presenceChanged(by update: OwnerUpdate) {
+        mirror.add(update)
+        tellPresence()
+    }
+
+    private func tellPresence() { pushes?.presence(!hub.presence.isEmpty, head: knownHead) }
+
+    private func changePushDevice(_ ask: PushDeviceAsk, _ request: RootRequest) {
+        guard let pushes else {
+            return cell.answer(request, .refused(Refusal(.unimplemented, "notifications are not set up in the user's home")))
+        }
+        pushes.change(ask) { [cell] answer in cell.answer(request, answer) }
+    }
 
     func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }
 

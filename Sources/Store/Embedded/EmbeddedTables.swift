@@ -20,6 +20,7 @@ struct EmbeddedTables: Sendable {
     /// By user.
     var rooms: [String: Set<String>] = [:]
     var receipts: [String: [ReceiptOwner: ReceiptPositions]] = [:]
+    var pushes = EmbeddedPushes()
 
     init(run: UInt64 = 1) { self.run = run }
 
@@ -85,6 +86,7 @@ struct EmbeddedTables: Sendable {
     mutating func deleteUser(_ user: String) -> Position? {
         lastSeen[user] = nil
         rooms[user] = nil
+        pushes.forget(user)
         return deleteRoom(NameRules.inbox(of: user))
     }
 
