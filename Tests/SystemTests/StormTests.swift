@@ -1,6 +1,7 @@
 import Foundation
 import LocalMesh
 import MeshCore
+import SwiftProtobuf
 import Synchronization
 import Testing
 import Wire
