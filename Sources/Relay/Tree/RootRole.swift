@@ -284,8 +284,9 @@ final class RootRole {
             guard let entries = log.appended(newHead: max(oldHead, newHead), at: at, now: Clock.now(), attempt: attempt) else { return }
             queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
             cell.figures.appendBatches += 1
-            announce(zip(entries, outcomes), at: at, above: oldHead)
+            // The store works on the next batch while this one is announced.
             pump()
+            announce(zip(entries, outcomes), at: at, above: oldHead)
         case .failure(let error):
             failed(error, attempt)
         }

@@ -1,7 +1,6 @@
 /// The Lua files, embedded by the package manager. Each says in its header what its keys and arguments are.
 enum RedisScript: Int, CaseIterable {
     case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, typing, seen, receipts
-    case attach, boot, roster, lease, dropLease, open, append, members, typing, seen
     case pushMark, pushMarks, pushQueue, pushClaim, pushSettle, pushState, pushDevice
 
     var source: [UInt8] {

@@ -735,7 +735,6 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .describe(newValue)}
   }
 
-<<<<<<< HEAD
   /// answered by the first level that can
   public var replay: MeshReplayAsk {
     get {
@@ -767,14 +766,14 @@ public nonisolated struct MeshRootRequest: Sendable {
       return MeshDirectReceipt()
     }
     set {ask = .directReceipt(newValue)}
-=======
+  }
+
   public var pushDevice: MeshPushDeviceAsk {
     get {
       if case .pushDevice(let v)? = ask {return v}
       return MeshPushDeviceAsk()
     }
     set {ask = .pushDevice(newValue)}
->>>>>>> work-W
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -784,15 +783,12 @@ public nonisolated struct MeshRootRequest: Sendable {
     case history(MeshHistoryAsk)
     case members(MeshMembersAsk)
     case describe(MeshDescribeAsk)
-<<<<<<< HEAD
     /// answered by the first level that can
     case replay(MeshReplayAsk)
     case data(MeshDataAsk)
     case unread(MeshUnreadAsk)
     case directReceipt(MeshDirectReceipt)
-=======
     case pushDevice(MeshPushDeviceAsk)
->>>>>>> work-W
 
   }
 
@@ -886,17 +882,11 @@ public nonisolated struct MeshDescribeAsk: Sendable {
   public init() {}
 }
 
-<<<<<<< HEAD
 public nonisolated struct MeshReplayAsk: Sendable {
-=======
-/// Of the user of the inbox that is asked. Without a token the device is forgotten.
-public nonisolated struct MeshPushDeviceAsk: Sendable {
->>>>>>> work-W
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-<<<<<<< HEAD
   public var start: MeshReplayAsk.OneOf_Start? = nil
 
   /// 0-0: with the oldest kept
@@ -1098,13 +1088,23 @@ public nonisolated struct MeshDeleteCopyAsk: Sendable {
 
   /// the room is an inbox: everything of its user goes
   public var ofUser: Bool = false
-=======
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Of the user of the inbox that is asked. Without a token the device is forgotten.
+public nonisolated struct MeshPushDeviceAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
   public var device: String = String()
 
   public var service: String = String()
 
   public var token: String = String()
->>>>>>> work-W
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1171,7 +1171,6 @@ public nonisolated struct MeshRootResponse: Sendable {
     set {answer = .refusal(newValue)}
   }
 
-<<<<<<< HEAD
   public var replayed: MeshReplayAnswer {
     get {
       if case .replayed(let v)? = answer {return v}
@@ -1202,14 +1201,6 @@ public nonisolated struct MeshRootResponse: Sendable {
       return MeshDoneAnswer()
     }
     set {answer = .done(newValue)}
-=======
-  public var pushDevice: MeshPushDeviceAnswer {
-    get {
-      if case .pushDevice(let v)? = answer {return v}
-      return MeshPushDeviceAnswer()
-    }
-    set {answer = .pushDevice(newValue)}
->>>>>>> work-W
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1220,30 +1211,16 @@ public nonisolated struct MeshRootResponse: Sendable {
     case members(MeshMembersAnswer)
     case description_p(MeshDescribeAnswer)
     case refusal(MeshRefusal)
-<<<<<<< HEAD
     case replayed(MeshReplayAnswer)
     case data(MeshDataAnswer)
     case unread(MeshUnreadAnswer)
     case done(MeshDoneAnswer)
-=======
-    case pushDevice(MeshPushDeviceAnswer)
->>>>>>> work-W
 
   }
 
   public init() {}
 
   fileprivate var _origin: MeshOwner? = nil
-}
-
-public nonisolated struct MeshPushDeviceAnswer: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
 }
 
 public nonisolated struct MeshPublishAnswer: Sendable {
@@ -3118,11 +3095,7 @@ nonisolated extension MeshRoomDeleted: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-<<<<<<< HEAD
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0")
-=======
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{4}!push_device\0")
->>>>>>> work-W
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0\u{4}\u{5}push_device\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3185,26 +3158,16 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .describe(v)
         }
       }()
-<<<<<<< HEAD
       case 20: try {
         var v: MeshReplayAsk?
         var hadOneofValue = false
         if let current = self.ask {
           hadOneofValue = true
           if case .replay(let m) = current {v = m}
-=======
-      case 40: try {
-        var v: MeshPushDeviceAsk?
-        var hadOneofValue = false
-        if let current = self.ask {
-          hadOneofValue = true
-          if case .pushDevice(let m) = current {v = m}
->>>>>>> work-W
         }
         try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
-<<<<<<< HEAD
           self.ask = .replay(v)
         }
       }()
@@ -3245,9 +3208,19 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.ask = .data(v)
-=======
+        }
+      }()
+      case 40: try {
+        var v: MeshPushDeviceAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .pushDevice(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.ask = .pushDevice(v)
->>>>>>> work-W
         }
       }()
       default: break
@@ -3286,7 +3259,6 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
       guard case .describe(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
-<<<<<<< HEAD
     case .replay?: try {
       guard case .replay(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -3302,11 +3274,10 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .data?: try {
       guard case .data(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
-=======
+    }()
     case .pushDevice?: try {
       guard case .pushDevice(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
->>>>>>> work-W
     }()
     case nil: break
     }
@@ -3486,15 +3457,9 @@ nonisolated extension MeshDescribeAsk: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 }
 
-<<<<<<< HEAD
 nonisolated extension MeshReplayAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ReplayAsk"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}last\0")
-=======
-nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".PushDeviceAsk"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{1}service\0\u{1}token\0")
->>>>>>> work-W
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3502,7 +3467,6 @@ nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._M
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-<<<<<<< HEAD
       case 1: try {
         var v: MeshPlace?
         var hadOneofValue = false
@@ -3524,18 +3488,12 @@ nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._M
           self.start = .last(v)
         }
       }()
-=======
-      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.token) }()
->>>>>>> work-W
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-<<<<<<< HEAD
     // The use of inline closures is to circumvent an issue where the compiler
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
@@ -3550,21 +3508,10 @@ nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._M
       try visitor.visitSingularUInt64Field(value: v, fieldNumber: 2)
     }()
     case nil: break
-=======
-    if !self.device.isEmpty {
-      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
-    }
-    if !self.service.isEmpty {
-      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
-    }
-    if !self.token.isEmpty {
-      try visitor.visitSingularStringField(value: self.token, fieldNumber: 3)
->>>>>>> work-W
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-<<<<<<< HEAD
   public static func ==(lhs: MeshReplayAsk, rhs: MeshReplayAsk) -> Bool {
     if lhs.start != rhs.start {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -3868,12 +3815,46 @@ nonisolated extension MeshDeleteCopyAsk: SwiftProtobuf.Message, SwiftProtobuf._M
   public static func ==(lhs: MeshDeleteCopyAsk, rhs: MeshDeleteCopyAsk) -> Bool {
     if lhs.room != rhs.room {return false}
     if lhs.ofUser != rhs.ofUser {return false}
-=======
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PushDeviceAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{1}service\0\u{1}token\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.token) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularStringField(value: self.token, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
   public static func ==(lhs: MeshPushDeviceAsk, rhs: MeshPushDeviceAsk) -> Bool {
     if lhs.device != rhs.device {return false}
     if lhs.service != rhs.service {return false}
     if lhs.token != rhs.token {return false}
->>>>>>> work-W
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3881,11 +3862,7 @@ nonisolated extension MeshDeleteCopyAsk: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootResponse"
-<<<<<<< HEAD
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{c}replayed\0\u{2}\u{a}unread\0\u{1}done\0\u{2}\u{4}data\0")
-=======
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{4} push_device\0")
->>>>>>> work-W
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3961,26 +3938,16 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.answer = .refusal(v)
         }
       }()
-<<<<<<< HEAD
       case 20: try {
         var v: MeshReplayAnswer?
         var hadOneofValue = false
         if let current = self.answer {
           hadOneofValue = true
           if case .replayed(let m) = current {v = m}
-=======
-      case 40: try {
-        var v: MeshPushDeviceAnswer?
-        var hadOneofValue = false
-        if let current = self.answer {
-          hadOneofValue = true
-          if case .pushDevice(let m) = current {v = m}
->>>>>>> work-W
         }
         try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
-<<<<<<< HEAD
           self.answer = .replayed(v)
         }
       }()
@@ -4021,9 +3988,6 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.answer = .data(v)
-=======
-          self.answer = .pushDevice(v)
->>>>>>> work-W
         }
       }()
       default: break
@@ -4066,7 +4030,6 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .refusal(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
-<<<<<<< HEAD
     case .replayed?: try {
       guard case .replayed(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -4082,11 +4045,6 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .data?: try {
       guard case .data(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
-=======
-    case .pushDevice?: try {
-      guard case .pushDevice(let v)? = self.answer else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
->>>>>>> work-W
     }()
     case nil: break
     }
@@ -4098,25 +4056,6 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.id != rhs.id {return false}
     if lhs.hops != rhs.hops {return false}
     if lhs.answer != rhs.answer {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension MeshPushDeviceAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".PushDeviceAnswer"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: MeshPushDeviceAnswer, rhs: MeshPushDeviceAnswer) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
