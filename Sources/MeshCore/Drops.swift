@@ -21,6 +21,7 @@ public enum DropReason: String, CaseIterable, Sendable {
     case http2Flood = "http2_flood"
     case callDeadline = "call_deadline"
     case slowConsumer = "slow_consumer"
+    case graceTableFull = "grace_table_full"
     // The tree.
     case publishQueueFull = "publish_queue_full"
     case publishTimeout = "publish_timeout"

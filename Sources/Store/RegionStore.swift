@@ -257,8 +257,16 @@ public struct StoredMember: Hashable, Sendable {
     public var device: String
     public var status: Status
     public var note: String
+    /// The session's, kept over takeovers; 0 for none.
+    public var identity: UInt64
+    /// Grows with each takeover.
+    public var taken: UInt64
 
-    public init(key: MemberKey, user: String, device: String, status: Status, note: String) {
+    public init(
+        key: MemberKey, user: String, device: String, status: Status, note: String, identity: UInt64 = 0, taken: UInt64 = 0
+    ) {
+        self.identity = identity
+        self.taken = taken
         self.key = key
         self.user = user
         self.device = device

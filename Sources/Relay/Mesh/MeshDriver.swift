@@ -153,7 +153,12 @@ final class MeshDriver: MeshLinksDelegate {
     private func dispatch(_ frames: [ByteBuffer], from node: NodeID) {
         var batches = Array(repeating: [CellMessage](), count: ports.count)
         for frame in frames {
-            guard let decoded = TreeCodec.decode(frame), let (cell, message) = message(decoded, from: node) else {
+            let decoded = TreeCodec.decode(frame)
+            if let mark = decoded.flatMap(TreeCodec.mark) {
+                for cell in batches.indices { batches[cell].append(.announced(node, mark)) }
+                continue
+            }
+            guard let decoded, let (cell, message) = message(decoded, from: node) else {
                 unknownFrames += 1
                 continue
             }
@@ -167,7 +172,7 @@ final class MeshDriver: MeshLinksDelegate {
         switch frame.frame {
         case .join, .leave, .announcement, .typingIntent:
             return TreeCodec.up(frame).map { (hub, .up(room: frame.room, child: .node(node), $0)) }
-        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked:
+        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .memberList, .hidden:
             return TreeCodec.down(frame).map { (hub, .downToHub(room: frame.room, parent: node, $0)) }
         case .request(let request):
             return RequestCodec.request(request).map { (hub, .request(room: frame.room, $0)) }
@@ -175,7 +180,11 @@ final class MeshDriver: MeshLinksDelegate {
             let isOwn = response.origin.region == context.region.name && response.origin.node == context.node.name
             let cell = isOwn ? RequestTable.cell(of: response.id, cells: ports.count) : 0
             return RequestCodec.response(response).map { (cell, .response($0)) }
-        case nil:
+        case .sessionTaken(let said):
+            return SessionTaken(said).map { taken in
+                (taken.owner.node == context.node ? Int(taken.number % UInt64(ports.count)) : 0, .taken(taken))
+            }
+        case .announced, nil:
             return nil
         }
     }

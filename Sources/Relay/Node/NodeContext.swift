@@ -8,6 +8,7 @@ struct NodeContext: Sendable {
     var configuration: NodeConfiguration
     var owner: NodeBoot
     var tokens: TokenVerifier
+    var tickets: SessionTickets
     var logger: Logger
     /// The client URL of each node that the configuration names.
     var clientURLs: [NodeID: String]

@@ -121,7 +121,8 @@ public final class RelayNode: Service {
         let stores = try await openStores(loops, encryption.store)
         let boot = try await nextBoot(stores[0])
         let context = NodeContext(
-            configuration: configuration, owner: NodeBoot(node: configuration.node, boot: boot), tokens: tokens, logger: logger,
+            configuration: configuration, owner: NodeBoot(node: configuration.node, boot: boot), tokens: tokens,
+            tickets: SessionTickets(secret: secret.bytes), logger: logger,
             clientURLs: configuration.clientURLs, encryption: encryption)
         let node = try await RunningNode.start(context, loops: loops, stores: stores, group: group, progress: progress)
         running.withLock { $0 = node }

@@ -32,6 +32,8 @@ final class LeafRoom {
     /// As the hub last answered, for those who did not ask to be told about members.
     private var countAtJoin = 0
     private var mirror = MemberMirror()
+    /// The count in the last push.
+    private var toldCount = 0
     private var typing = TypingTable()
 
     private struct Waiting {
@@ -144,6 +146,8 @@ final class LeafRoom {
     }
 
     var members: [Member] { mirror.all }
+    /// A root that is new has not heard everybody: who is not known may be there.
+    var isSettling: Bool { mirror.isSettling }
     var memberCount: Int { uplink.covers(.presence) ? mirror.count : countAtJoin }
     var typingUsers: [String] { typing.users }
     func userState() -> (member: Member?, lastSeen: WallMilliseconds) {
@@ -161,13 +165,15 @@ final class LeafRoom {
             deliver(delivery)
         case .members(let generation, let diff):
             guard uplink.accepts(generation) else { return }
-            mirror.apply(diff)
-            tell(diff)
+            if let effect = mirror.apply(diff) { tell(effect) }
+        case .memberList(let generation, let list):
+            guard uplink.accepts(generation) else { return }
+            reset(to: list, isSettling: false)
         case .typing(let generation, let changes):
             guard uplink.accepts(generation) else { return }
             tell(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: typingTTL) })
             wake()
-        case .presenceAsked: break
+        case .presenceAsked, .hidden: break
         }
     }
 
@@ -178,11 +184,17 @@ final class LeafRoom {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         head = max(head, state.head ?? .zero)
         countAtJoin = state.count
-        if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
-        if uplink.covers(.presence), owesWatchers { tellWatchers() }
+        if uplink.covers(.presence) {
+            reset(to: MemberList(members: state.members, count: state.count, lastSeen: state.lastSeen), isSettling: state.isSettling)
+        }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()
         updateInterest()
+    }
+
+    private func reset(to list: MemberList, isSettling: Bool) {
+        if let diff = mirror.reset(to: list, isSettling: isSettling) { tell(diff) }
+        if owesWatchers, !isSettling { tellWatchers() }
     }
 
     private func deliver(_ delivery: Delivery) {
@@ -274,13 +286,16 @@ final class LeafRoom {
     // MARK: Presence and typing
 
     private func tell(_ diff: MemberDiff) {
-        if !presenceListeners.isEmpty {
-            for part in diff.parts(entriesMax: HubRoom.membersInJoinMax) {
+        var diff = diff
+        if diff.isLarge { diff.updated = [] }
+        if !presenceListeners.isEmpty, !diff.isEmpty || diff.count != toldCount {
+            for part in diff.parts(entriesMax: MemberPublication.listMaxDefault) {
                 var frame = RelayServerFrame()
                 frame.roomPresence = .init(name, part)
-                tell(frame, presenceListeners.values)
+                for session in presenceListeners.values { session.push(part, in: name, as: frame) }
             }
         }
+        toldCount = diff.count
         tellWatchers()
     }
 

@@ -19,13 +19,7 @@ final class RootRole {
     /// An opening that failed is not tried again at once.
     private var openFailedAt: Instant?
     private static let openRetry = TimeSpan.milliseconds(500)
-    private var publishedAt = Instant.zero
-
-    private let mirror: StoreMirror
-    /// For an inbox: when its user was last seen. Nil while it has to be loaded.
-    private var seen: WallMilliseconds?
-    private var isLoaded = false
-    private var isLoading = false
+    let presence: RootPresence
 
     struct PublisherStream: Hashable, Sendable {
         var owner: NodeBoot
@@ -41,16 +35,13 @@ final class RootRole {
     init(hub: HubRoom) {
         self.hub = hub
         cell = hub.cell
-        mirror = StoreMirror(room: hub.name, cell: hub.cell)
-        if !hub.presence.isEmpty { mirror.replaceAll() }
-        load()
+        presence = RootPresence(hub: hub)
     }
 
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
-    var lastSeen: WallMilliseconds { seen ?? 0 }
-    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading }
-    var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
+    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle }
+    var isSettled: Bool { isIdle && !presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
     private var store: any RegionStore { cell.store }
@@ -58,41 +49,15 @@ final class RootRole {
 
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
-        hub.stopPublishing()
+        presence.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
-    }
-
-    // MARK: Cold start
-
-    /// What the store remembers, so that a root that starts anew does not show everybody as gone until they have announced themselves.
-    private func load() {
-        guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
-        isLoading = true
-        let user = NameRules.owner(ofInbox: room)
-        let seen = user.map { store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
-        store.members(of: room).and(seen).assumeIsolated().whenComplete { self.loaded($0) }
-    }
-
-    private func loaded(_ result: Result<([StoredMember], WallMilliseconds?), any Error>) {
-        isLoading = false
-        isLoaded = true
-        if case .success((let members, let stored)) = result {
-            seen = max(seen ?? 0, stored ?? 0)
-            // An earlier run of this node is certainly over.
-            let others = members.filter { $0.key.owner.node != cell.context.node }
-            hub.preload(others.map { ($0.key.owner, MemberEntry($0)) })
-        }
-        hub.answerChildren()
     }
 
     /// Whether a join can be answered: the log's head is known if messages are wanted, and the members if presence is. While the store is
     /// down the answer is what is known.
     func isReady(for interest: Interest) -> Bool {
         guard cell.storeKeeper.isUp else { return true }
-        if interest.contains(.presence), !isLoaded {
-            load()
-            return false
-        }
+        if interest.contains(.presence), !presence.isReady { return false }
         if interest.contains(.messages), log.state != .open, log.state != .appending {
             openIfNeeded()
             return false
@@ -108,7 +73,7 @@ final class RootRole {
         switch request.ask {
         case .publish(let ask): publish(ask, request)
         case .history(let ask): readHistory(ask, request)
-        case .members(let after, let limit): listMembers(after: after, limit: limit, request)
+        case .members(let after, let limit): presence.listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
         }
     }
@@ -311,8 +276,7 @@ final class RootRole {
     /// The store is back, or is another one: nothing is assumed of what it holds.
     func storeAttached() {
         log.invalidate()
-        mirror.replaceAll()
-        isLoaded = isLoaded || !hub.presence.isEmpty
+        presence.storeAttached()
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
@@ -325,10 +289,10 @@ final class RootRole {
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
-        if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
+        presence.tick(now: now)
     }
 
-    // MARK: History, members, description
+    // MARK: History, description
 
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
         store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
@@ -359,39 +323,10 @@ final class RootRole {
         cell.answer(request, .history(ask.newest ? page.reversed() : page, more: more))
     }
 
-    private func listMembers(after: String, limit: Int, _ request: RootRequest) {
-        publishPresence()
-        let sorted = hub.presence.members.filter { $0.user > after }.sorted { $0.user < $1.user }
-        let page = Array(sorted.prefix(limit))
-        let next = sorted.count > page.count ? page.last?.user ?? "" : ""
-        cell.answer(request, .members(page, count: hub.presence.count, next: next))
-    }
-
     private func describe(_ request: RootRequest) {
         let description = RoomDescription(
-            head: log.head, members: hub.presence.count, sessions: hub.presence.sessionsPerRegion(), logState: "\(log.state)")
+            head: log.head, members: hub.presence.table.count, sessions: hub.presence.table.sessionsPerRegion(), logState: "\(log.state)")
         cell.answer(request, .description(description))
-    }
-
-    // MARK: Presence and typing
-
-    func presenceChanged(by update: OwnerUpdate) { mirror.add(update) }
-
-    func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }
-
-    /// Everything that changed since the last call, as one diff.
-    func publishPresence() {
-        defer { mirror.write { [hub] in hub.presence.entries().map { StoredMember($0.owner, $0.entry) } } }
-        guard hub.presence.hasChanges else { return }
-        publishedAt = Clock.now()
-        let isInbox = NameRules.owner(ofInbox: room) != nil
-        let left = Clock.wall()
-        guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return }
-        if isInbox, let user = diff.left.first {
-            seen = left
-            mirror.setLastSeen(user, at: left)
-        }
-        for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
     }
 }
 

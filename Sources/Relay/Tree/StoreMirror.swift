@@ -76,12 +76,14 @@ extension StoredMember {
     init(_ owner: NodeBoot, _ entry: MemberEntry) {
         self.init(
             key: MemberKey(owner: owner, session: entry.session), user: entry.user, device: entry.device, status: entry.status,
-            note: entry.note)
+            note: entry.note, identity: entry.identity, taken: entry.taken)
     }
 }
 
 extension MemberEntry {
     init(_ stored: StoredMember) {
-        self.init(session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note)
+        self.init(
+            session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note,
+            identity: stored.identity, taken: stored.taken)
     }
 }

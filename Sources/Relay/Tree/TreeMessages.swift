@@ -16,7 +16,7 @@ struct RoomMessage: Sendable {
 enum TreeUp: Sendable {
     case join(generation: UInt64, interest: Interest, fence: Fence)
     case leave(generation: UInt64)
-    case announce([OwnerUpdate])
+    case announce([OwnerUpdatePart])
     /// Only from a cell to the hub of its own node, which is the owner in the eyes of the others.
     case members(upserted: [MemberEntry], removed: [UInt64])
     case typing(user: String, active: Bool)
@@ -31,6 +31,10 @@ enum TreeDown: Sendable {
     case typing(generation: UInt64, [TypingTable.Change])
     /// An owner's delta did not fit: send snapshots.
     case presenceAsked
+    /// All members, from a root that has heard everybody.
+    case memberList(generation: UInt64, MemberList)
+    /// In a user's own room, to where her sessions are: whether one of them is invisible.
+    case hidden(Bool)
 }
 
 /// Messages in order, after a range that was lost if `gap` says so.
@@ -72,6 +76,8 @@ struct RoomState: Sendable {
     var count = 0
     var lastSeen: WallMilliseconds = 0
     var typing: [String] = []
+    /// Of a root that has not heard everybody: who is missing has not left.
+    var isSettling = false
 }
 
 /// Something asked of a room's root, from any node.

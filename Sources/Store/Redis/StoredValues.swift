@@ -28,16 +28,22 @@ struct MemberRecord: Codable {
     var device: String
     var status: String
     var note: String
+    var identity: UInt64?
+    var taken: UInt64?
 
     init(_ member: StoredMember) {
         user = member.user
         device = member.device
         status = member.status.word
         note = member.note
+        identity = member.identity == 0 ? nil : member.identity
+        taken = member.taken == 0 ? nil : member.taken
     }
 
     func member(_ key: MemberKey) -> StoredMember {
-        StoredMember(key: key, user: user, device: device, status: Status(word: status) ?? .unknown, note: note)
+        StoredMember(
+            key: key, user: user, device: device, status: Status(word: status) ?? .unknown, note: note,
+            identity: identity ?? 0, taken: taken ?? 0)
     }
 }
 

@@ -71,7 +71,8 @@ final class TestClient: Sendable {
     /// A session.
     static func connect(
         _ place: some ClientEdge, as user: String, token: String? = nil, device: String? = nil, status: RelayStatus = .online,
-        encoding: FrameEncoding = .json, heartbeatSeconds: UInt32? = nil, answersPings: Bool = true, receiveBytes: Int? = nil
+        encoding: FrameEncoding = .json, heartbeatSeconds: UInt32? = nil, answersPings: Bool = true, receiveBytes: Int? = nil,
+        session: String? = nil
     ) async throws -> TestClient {
         let client = try await open(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
         let bearer = if let token { token } else { try await MeshUnderTest.current.token(user) }
@@ -80,6 +81,7 @@ final class TestClient: Sendable {
             $0.status = status
             if let device { $0.device = device }
             if let heartbeatSeconds { $0.heartbeatSeconds = heartbeatSeconds }
+            if let session { $0.session = session }
         }
         guard case .welcome = try await client.ask(.hello(hello)) else { throw SystemTestError("\(user) is not welcome") }
         return client
