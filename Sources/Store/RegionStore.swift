@@ -81,6 +81,11 @@ public protocol RegionStore: AnyObject {
     func replaceMembers(of room: String, with members: [StoredMember]) -> EventLoopFuture<Void>
     func members(of room: String) -> EventLoopFuture<[StoredMember]>
 
+    /// Of a room that is too large for an entry per session: replaces its entries, and earlier counts, by one count of sessions for each
+    /// owner (`hg:counts:{T}:<room>`). `replaceMembers` replaces the counts by entries again.
+    func replaceMembers(of room: String, withCounts counts: [NodeBoot: Int]) -> EventLoopFuture<Void>
+    func memberCounts(of room: String) -> EventLoopFuture<[NodeBoot: Int]>
+
     /// Sets (or, with a nil expiry, removes) a typing user; the key itself expires with its last entry.
     func mirrorTyping(in room: String, user: String, expiresAt: WallMilliseconds?) -> EventLoopFuture<Void>
 

@@ -63,11 +63,17 @@ final class RootPresence {
         isLoaded = true
         if case .success((let members, let stored)) = result {
             seen = max(seen ?? 0, stored ?? 0)
-            // What this run of this node owns it knows better.
-            let others = members.filter { $0.key.owner != cell.context.owner }
-            hub.presence.preload(others.map { ($0.key.owner, MemberEntry($0)) })
+            let likely = members.filter { mayStillBe($0.key.owner) }
+            hub.presence.preload(likely.map { ($0.key.owner, MemberEntry($0)) })
         }
         hub.answerChildren()
+    }
+
+    /// Of earlier runs of this node only one that has just crashed counts; what this run owns it knows better.
+    private func mayStillBe(_ owner: NodeBoot) -> Bool {
+        guard owner.node == cell.context.node else { return true }
+        guard let crashed = cell.context.crashed, crashed.owner == owner else { return false }
+        return Clock.now() - crashed.noticedAt < cell.context.timings.presenceGrace
     }
 
     /// Whether a list can be given.
@@ -80,6 +86,7 @@ final class RootPresence {
     func storeAttached() {
         mirror.replaceAll()
         isLoaded = isLoaded || !hub.presence.table.isEmpty
+        load()
     }
 
     private func settleIfDue(now: Instant) {
@@ -125,7 +132,9 @@ final class RootPresence {
     }
 
     private func writeMirror() {
-        mirror.write { [hub] in hub.presence.table.entries().map { StoredMember($0.owner, $0.entry) } }
+        let table = hub.presence.table
+        mirror.isLarge = table.isLarge
+        mirror.write({ table.entries().map { StoredMember($0.owner, $0.entry) } }, counts: { table.sessionsPerOwner() })
     }
 
     func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }

@@ -14,11 +14,17 @@ extension MemberKey {
 
     init?(field: String) {
         guard let slash = field.lastIndex(of: "/"), let session = UInt64(field[field.index(after: slash)...]) else { return nil }
-        let owner = field[..<slash]
-        guard let hash = owner.lastIndex(of: "#"), let boot = Boot(owner[owner.index(after: hash)...]),
-            let node = NodeID(owner[..<hash])
+        guard let owner = NodeBoot(field[..<slash]) else { return nil }
+        self.init(owner: owner, session: session)
+    }
+}
+
+extension NodeBoot {
+    /// Reads what `description` writes.
+    init?(_ text: some StringProtocol) {
+        guard let hash = text.lastIndex(of: "#"), let boot = Boot(text[text.index(after: hash)...]), let node = NodeID(text[..<hash])
         else { return nil }
-        self.init(owner: NodeBoot(node: node, boot: boot), session: session)
+        self.init(node: node, boot: boot)
     }
 }
 
