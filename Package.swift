@@ -76,7 +76,8 @@ let package = Package(
         module("View", ["MeshCore"]),
         module("Rooms", ["MeshCore", deque]),
         module("Presence", ["MeshCore"]),
-        module("Session", ["MeshCore"]),
+        module("Session", ["MeshCore", deque]),
+        module("HistoryChecker", ["MeshCore"]),
 
         // Bytes.
         module("Wire", ["MeshCore", "CZlib", nioCore, protobuf], exclude: ["Protos"]),
@@ -85,7 +86,8 @@ let package = Package(
 
         // Shells.
         module("MeshConfiguration", ["MeshCore", "TLS", yaml, logging]),
-        module("LocalMesh", ["MeshCore", "MeshConfiguration", "TLS", jwt, nioCore]),
+        module("FaultProxy", ["MeshCore", nioCore, nioPosix]),
+        module("LocalMesh", ["MeshCore", "MeshConfiguration", "FaultProxy", "TLS", jwt, nioCore]),
         module("Store", ["MeshCore", "CHiredis", "TLS", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
         module("Transport", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
         module(
@@ -118,6 +120,7 @@ let package = Package(
         tests("RoomsTests", ["MeshCore", "Rooms"]),
         tests("PresenceTests", ["MeshCore", "Presence"]),
         tests("SessionTests", ["MeshCore", "Session"]),
+        tests("HistoryCheckerTests", ["MeshCore", "HistoryChecker"]),
         tests("WireTests", ["MeshCore", "Wire", nioCore, protobuf]),
         tests("HTTP2Tests", ["HTTP2", "MeshCore", nioCore]),
         tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
@@ -126,14 +129,15 @@ let package = Package(
         tests("TransportTests", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
         tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
-        tests("LocalMeshTests", ["LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
+        tests("FaultProxyTests", ["FaultProxy", "MeshCore", nioCore, nioPosix]),
+        tests("LocalMeshTests", ["FaultProxy", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
             [
-                "HeliographClient", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire", "heliograph", jwt, nioCore, nioHTTP1,
-                nioPosix, protobuf,
+                "FaultProxy", "HeliographClient", "HistoryChecker", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire",
+                "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf,
             ],
             exclude: ["Python"]),
 

@@ -2,7 +2,7 @@ import NIOCore
 import SwiftProtobuf
 import Wire
 
-/// What the load generator says to a server, and what counts as a delivery.
+/// What the load says to a server, and what counts as a delivery.
 struct Dialect: Sendable {
     enum Kind: Sendable {
         /// The baseline: a message is what is sent, nothing else is said.
@@ -61,20 +61,23 @@ struct Dialect: Sendable {
     // MARK: Messages
 
     /// The bytes of one publish, masked once and sent again and again: what varies is when.
-    func publish() throws -> [UInt8] {
+    ///
+    /// - Parameter id: 0 if no answer is wanted.
+    func publish(to room: String = Self.room, id: UInt32 = 0) throws -> [UInt8] {
         let text = String(repeating: "x", count: payloadBytes)
         guard case .relay(_, _, let durability) = kind else { return Self.frame(.text, ByteBuffer(string: text)) }
         return try message(
             .with {
+                if id != 0 { $0.id = id }
                 $0.publish = .with {
-                    $0.room = Self.room
+                    $0.room = room
                     $0.text = text
                     $0.durability = durability
                 }
             })
     }
 
-    func hello(token: String, device: String) throws -> [UInt8] {
+    func hello(token: String, device: String, resume: [RelayResume] = []) throws -> [UInt8] {
         try message(
             .with {
                 $0.id = 1
@@ -82,6 +85,7 @@ struct Dialect: Sendable {
                     $0.token = token
                     $0.device = device
                     $0.heartbeatSeconds = 60
+                    $0.resume = resume
                 }
             })
     }

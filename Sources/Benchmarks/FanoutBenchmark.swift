@@ -4,7 +4,7 @@ import Wire
 /// thread that runs it.
 public struct FanoutBenchmark {
     public enum Target: Sendable {
-        /// Our own relay and a bare broadcast server, each in a process that `serverArguments` starts; A B A B ... for every pace.
+        /// Our own relay and a bare broadcast server, each in a process of its own; A B A B ... for every pace.
         case relayAndBaseline
         case baselineOnly
         /// Our own relay behind each of these doors, a process for each, against its plain WebSocket of the same encoding.
@@ -33,19 +33,11 @@ public struct FanoutBenchmark {
     }
 
     private let options: Options
-    private let serverArguments: @Sendable (_ server: String, _ processor: Int?) -> [String]
-    private let progress: @Sendable (String) -> Void
+    private let host: BenchmarkHost
 
-    /// - Parameters:
-    ///   - serverArguments: the arguments with which this same executable runs a server, `relay` or `baseline`.
-    ///   - progress: told what is going on, a line at a time.
-    public init(
-        options: Options, serverArguments: @escaping @Sendable (_ server: String, _ processor: Int?) -> [String],
-        progress: @escaping @Sendable (String) -> Void
-    ) {
+    public init(options: Options, host: BenchmarkHost) {
         self.options = options
-        self.serverArguments = serverArguments
-        self.progress = progress
+        self.host = host
     }
 
     public func run() throws -> FanoutReport {
@@ -56,7 +48,7 @@ public struct FanoutBenchmark {
         for entry in entries { contestants.append(try start(entry, processors?.server)) }
         if let processors { Machine.pin(to: processors.load) }
         for index in contestants.indices {
-            progress("\(contestants[index].name): \(options.connections) sessions")
+            host.progress("\(contestants[index].name): \(options.connections) sessions")
             try contestants[index].prepare(sessions: options.connections)
             for other in contestants[...index] { try other.load.keepAlive() }
         }
@@ -119,10 +111,10 @@ public struct FanoutBenchmark {
         if case .running(let host, let port, let tokens) = options.target {
             return try FanoutContestant(name: entry.name, dialect: dialect, host: host, port: port, tokens: tokens)
         }
-        progress("starting \(entry.name)")
+        host.progress("starting \(entry.name)")
         return try FanoutContestant(
             name: entry.name, reference: entry.reference, dialect: dialect, streams: options.streams,
-            serverArguments: serverArguments(entry.door == nil ? "baseline" : "relay", processor))
+            serverArguments: host.arguments(for: entry.door == nil ? .baseline : .relay, processor: processor))
     }
 
     // MARK: - Runs
@@ -134,7 +126,7 @@ public struct FanoutBenchmark {
         for pace in paces {
             for round in 1...max(1, options.rounds) {
                 for contestant in contestants {
-                    progress("\(contestant.name): \(pace), round \(round)")
+                    host.progress("\(contestant.name): \(pace), round \(round)")
                     runs.append(try contestant.run(pace, seconds: options.seconds, warmUpSeconds: options.warmUpSeconds))
                     for other in contestants { try other.load.keepAlive() }
                 }

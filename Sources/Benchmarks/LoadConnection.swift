@@ -84,13 +84,18 @@ final class LoadConnection {
 
     /// Sends a request and waits for the reply with its id; an error is thrown.
     func ask(_ request: [UInt8], id: UInt32, on session: Int) throws {
+        try converse(request, on: session) { $0.id == id }
+    }
+
+    /// Sends a request and hands on what the server says, until something was the last that is waited for; an error is thrown.
+    func converse(_ request: [UInt8], on session: Int, until isLast: (RelayServerFrame) throws -> Bool) throws {
         guard let encoding = dialect.encoding else { return }
         try send(request, on: session)
         var reader = ReplyReader(encoding: encoding, isFramed: dialect.isFramed)
         var isFound = false
         while !isFound {
             try receive { other, bytes in
-                if other == session, !isFound { isFound = try reader.find(id: id, in: bytes) }
+                if other == session, !isFound { isFound = try reader.read(bytes, until: isLast) }
             }
             if !isFound { try check(session) }
         }

@@ -22,15 +22,15 @@ struct ReplyReader {
             : .stream(StreamFraming(encoding, frameBytesMax: Self.messageBytesMax))
     }
 
-    /// True once the reply with an id has come. Throws for an error and for a goodbye.
-    mutating func find(id: UInt32, in bytes: UnsafeRawBufferPointer) throws -> Bool {
+    /// Hands the frames on until one was the last that is waited for; true then. Throws for an error and for a goodbye.
+    mutating func read(_ bytes: UnsafeRawBufferPointer, until isLast: (RelayServerFrame) throws -> Bool) throws -> Bool {
         unread.writeBytes(bytes)
         while let payload = try next() {
             for frame in try ServerFrameDecoder.decode(payload, encoding: encoding, frameBytesMax: Self.messageBytesMax) {
                 switch frame.frame {
                 case .error(let error): throw BenchmarkError.protocolFailed("\(error.code) \(error.message)")
                 case .goodbye(let goodbye): throw BenchmarkError.protocolFailed("goodbye \(goodbye.code) \(goodbye.reason)")
-                default: if frame.id == id { return true }
+                default: if try isLast(frame) { return true }
                 }
             }
         }

@@ -16,7 +16,8 @@ final class ServerProcess {
         process.standardOutput = answers
         try process.run()
         let words = try answer("ready")
-        address = BenchmarkAddress(port: Int(words[0]) ?? 0, trustFile: words.count > 1 ? words[1] : nil)
+        address = BenchmarkAddress(
+            port: Int(words[0]) ?? 0, trustFile: words.count > 1 ? words[1] : nil, redisPort: words.count > 2 ? Int(words[2]) : nil)
     }
 
     var identifier: Int32 { process.processIdentifier }
@@ -28,8 +29,9 @@ final class ServerProcess {
 
     func counters() throws -> (sent: BenchmarkCounters, processorNanoseconds: UInt64) {
         let words = try ask("stats", "stats").compactMap { UInt64($0) }
-        guard words.count == 3 else { throw BenchmarkError.serverFailed("bad stats") }
-        return (BenchmarkCounters(sends: words[0], bytes: words[1]), words[2])
+        guard words.count == 5 else { throw BenchmarkError.serverFailed("bad stats") }
+        let counters = BenchmarkCounters(sends: words[0], bytes: words[1], acknowledged: words[2], appendBatches: words[3])
+        return (counters, words[4])
     }
 
     /// Ends the child, which cleans up behind itself, and waits for it.

@@ -18,9 +18,13 @@ struct FloodGuard {
     private var windowUpdates: TokenBucket
 
     init(_ limits: HTTP2Limits, now: Instant) {
-        control = TokenBucket(perSecond: limits.controlFramesPerSecondMax, burstFactor: Self.burstFactor, now: now)
-        resets = TokenBucket(perSecond: limits.resetsPerSecondMax, burstFactor: Self.burstFactor, now: now)
-        windowUpdates = TokenBucket(perSecond: limits.windowUpdatesPerSecondMax, burstFactor: Self.burstFactor, now: now)
+        control = Self.bucket(limits.controlFramesPerSecondMax, now)
+        resets = Self.bucket(limits.resetsPerSecondMax, now)
+        windowUpdates = Self.bucket(limits.windowUpdatesPerSecondMax, now)
+    }
+
+    private static func bucket(_ perSecond: Int, _ now: Instant) -> TokenBucket {
+        TokenBucket(perSecond: perSecond, burst: perSecond * burstFactor, now: now)
     }
 
     /// False when there was one too many.
@@ -38,30 +42,4 @@ struct FloodGuard {
         control.add(1)
         windowUpdates.add(2 + Double(bytes) / 1024)
     }
-}
-
-/// Tokens that grow with time up to a burst.
-struct TokenBucket {
-    private let perSecond: Double
-    private let most: Double
-    private var tokens: Double
-    private var filledAt: Instant
-
-    init(perSecond: Int, burstFactor: Int, now: Instant) {
-        self.perSecond = Double(perSecond)
-        most = Double(perSecond * burstFactor)
-        tokens = most
-        filledAt = now
-    }
-
-    mutating func take(now: Instant) -> Bool {
-        tokens = min(max(most, tokens), tokens + Double((now - filledAt).nanoseconds) / 1e9 * perSecond)
-        filledAt = now
-        guard tokens >= 1 else { return false }
-        tokens -= 1
-        return true
-    }
-
-    /// Earned beside those of time, up to a hundred bursts.
-    mutating func add(_ earned: Double) { tokens = min(tokens + earned, most * 100) }
 }

@@ -10,11 +10,14 @@ public enum ClientPush: Sendable {
     case receipt(RelayReceiptChanged)
     /// Positions that are lost, both ends inclusive: the application reads its own source again.
     case gap(RelayGap)
-    /// A room was subscribed again after a reconnect: its members, typing and head may have changed unseen.
+    /// A room goes on after a reconnect, behind the reconnection's welcome: its members, typing and head may have changed unseen. What was
+    /// missed follows, message by message.
     case subscribed(RelaySubscribed)
+    /// By the relay, also at a reconnect. The room is left until it is subscribed again.
     case unsubscribed(RelayUnsubscribed)
     /// The connection is gone; the next attempt comes after this wait.
     case disconnected(DisconnectCause, retryAfter: TimeSpan)
+    /// `resumed` names the rooms that go on at once.
     case reconnected(RelayWelcome)
 }
 
@@ -31,6 +34,9 @@ public struct ClientOptions: Sendable {
     /// For TCP, TLS and the opening of the transport together, and again for the hello.
     public var connectTimeout = TimeSpan.seconds(10)
     public var requestTimeout = TimeSpan.seconds(30)
+    /// Whether a durable publish that the relay cannot take just now is repeated by the client, with its key and not before the wait that
+    /// the relay asks for, until `requestTimeout`; otherwise the refusal is thrown at once.
+    public var retriesPublishes = true
     /// How many pushes may wait in `pushes`; one more closes the client with `pushesOverflowed`.
     public var pushesMax = 8192
     /// Nil: do not come back by itself.

@@ -5,14 +5,17 @@ public import Wire
 
 /// The requests of the protocol. Each throws `HeliographClientError` or `CancellationError`.
 extension HeliographClient {
-    /// Joins a room, or changes what is pushed of it. Messages are pushed from the reply's `head` on.
+    /// Joins a room, or changes what is pushed of it.
+    ///
+    /// - Parameter from: behind which position, or with how many of the last messages, the pushes begin; nil: from the reply's `head` on.
     public func subscribe(
-        room: String, presence: Bool = false, typing: Bool = false, receipts: Bool = false
+        room: String, from: RelayFrom.OneOf_Start? = nil, presence: Bool = false, typing: Bool = false, receipts: Bool = false
     ) async throws -> RelaySubscribed {
         let reply = try await request(
             .with {
                 $0.subscribe = .with {
                     $0.room = room
+                    if let from { $0.from.start = from }
                     $0.presence = presence
                     $0.typing = typing
                     $0.receipts = receipts
@@ -41,7 +44,8 @@ extension HeliographClient {
     }
 
     /// Publishes. A durable publish that the relay cannot take just now, or whose answer is lost, is repeated with its
-    /// key until `requestTimeout` has passed; an ephemeral one is tried once.
+    /// key until `requestTimeout` has passed; an ephemeral one is tried once. One that was refused, with `ClientOptions.retriesPublishes`, may
+    /// come behind later ones; one whose connection was lost keeps its place.
     public func publish(_ publish: RelayPublish) async throws -> RelayPublished {
         var publish = publish
         let isDurable = publish.durability != .ephemeral
@@ -55,13 +59,18 @@ extension HeliographClient {
                 }
                 return published
             } catch HeliographClientError.refused(let error)
-                where isDurable && HeliographClientError.refused(error).isRetryable
+                where isDurable && options.retriesPublishes && HeliographClientError.refused(error).isRetryable
             {
-                let wait = TimeSpan.milliseconds(Int(max(100, min(error.retryAfterMs, 60_000))))
+                let wait = Self.jittered(max(100, min(error.retryAfterMs, 60_000)))
                 guard now() + wait < deadline else { throw HeliographClientError.refused(error) }
                 try await Task.sleep(nanoseconds: UInt64(wait.nanoseconds))
             }
         }
+    }
+
+    /// At least so long, and up to a quarter longer: many who were refused at once do not come back at once.
+    private static func jittered(_ milliseconds: UInt32) -> TimeSpan {
+        .milliseconds(Int(milliseconds) + Int.random(in: 0...Int(milliseconds) / 4))
     }
 
     /// Says how the user is, to all who see her.
@@ -123,6 +132,26 @@ extension HeliographClient {
             })
         guard case .history(let history) = reply else { throw HeliographClientError.unexpectedReply }
         return history
+    }
+
+    /// Says up to where the user has received or read a room. Cumulative: one for the last message is enough, and an earlier position
+    /// than the last changes nothing. Needs a subscription, except in her own inbox.
+    public func receipt(room: String, position: Position, kind: RelayReceiptKind) async throws {
+        try await expectDone(
+            .with {
+                $0.receipt.room = room
+                $0.receipt.position = RelayPosition(position)
+                $0.receipt.kind = kind
+            })
+    }
+
+    /// How many messages the user has not read in each of at most 200 rooms; without rooms, in all that she is subscribed to and in
+    /// her inbox.
+    public func unread(rooms: [String] = []) async throws -> [RelayRoomUnread] {
+        guard case .unread(let unread) = try await request(.with { $0.unread.rooms = rooms }) else {
+            throw HeliographClientError.unexpectedReply
+        }
+        return unread.rooms
     }
 
     /// The time of one round trip to the relay.

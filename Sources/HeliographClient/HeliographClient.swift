@@ -14,10 +14,11 @@ public import Wire
 ///         if case .message(let message) = push { print(message.from, message.text) }
 ///     }
 ///
-/// When the connection is lost the client comes back by itself, as the relay's goodbye and `ReconnectPolicy` say,
-/// subscribes and watches again, and repeats the requests that may be repeated: all but pings and ephemeral publishes.
-/// A durable publish carries a key, so its repetition appears once. `pushes` ends with an error when the session is
-/// over for good. Call `close()` when done; until then the client keeps itself and its connection alive.
+/// When the connection is lost the client comes back by itself, as the relay's goodbye and `ReconnectPolicy` say, takes its session over,
+/// resumes every room behind the last message it was pushed, watches again, and repeats the requests that may be repeated: all but pings
+/// and ephemeral publishes. Messages that come again are dropped; what is lost for good is told by a `gap`. A durable publish carries a
+/// key, so its repetition appears once. With `resumeState` the same works over a restart of the application. `pushes` ends with an error
+/// when the session is over for good. Call `close()` when done; until then the client keeps itself and its connection alive.
 public final class HeliographClient: Sendable {
     /// Requests that may wait for an answer at once; one more is refused with `tooManyRequests`.
     public static let requestsMax = 1024
@@ -26,37 +27,36 @@ public final class HeliographClient: Sendable {
     /// How long a relay that has refused a hello may take to say why.
     static let farewellTimeout = TimeSpan.seconds(2)
 
-    /// Everything the relay says unasked, in its order. One consumer; a second iteration sees nothing of the first's.
-    public let pushes: AsyncThrowingStream<ClientPush, any Error>
-
     /// What the client was made with.
     public let options: ClientOptions
+    private let pushesOut: AsyncThrowingStream<ClientPush, any Error>
     private let pushesIn: AsyncThrowingStream<ClientPush, any Error>.Continuation
     private let token: @Sendable () async throws -> String
     private let group: any EventLoopGroup
     private let dialer: ClientDialer
     private let policy: Mutex<ReconnectPolicy>
-    let state = Mutex(ClientState())
+    let state: Mutex<ClientState>
 
     /// Connects and says hello.
     /// - Parameters:
     ///   - url: `wss://host:port` or `https://host:port`; `ws:` and `http:` are not encrypted. A path of its own replaces the transport's.
     ///   - token: a JWT whose `sub` is the user.
+    ///   - resume: the `resumeState` of an earlier client of the same user. Its rooms need no `subscribe`: their pushes go on where it was.
     /// - Throws: `HeliographClientError`; the first attempt is not repeated.
     public static func connect(
-        url: String, token: String, options: ClientOptions = ClientOptions(),
+        url: String, token: String, options: ClientOptions = ClientOptions(), resume: ResumeState? = nil,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws -> HeliographClient {
-        try await connect(url: url, options: options, group: group) { token }
+        try await connect(url: url, options: options, resume: resume, group: group) { token }
     }
 
     /// The same with a token that is asked for anew at each connection, for tokens that expire.
     public static func connect(
-        url: String, options: ClientOptions = ClientOptions(), group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
-        token: @escaping @Sendable () async throws -> String
+        url: String, options: ClientOptions = ClientOptions(), resume: ResumeState? = nil,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, token: @escaping @Sendable () async throws -> String
     ) async throws -> HeliographClient {
         let origin = try RelayURL(url)
-        let client = HeliographClient(origin: origin, options: options, group: group, token: token)
+        let client = HeliographClient(origin: origin, options: options, resume: resume, group: group, token: token)
         client.startTicking()
         do throws(AttemptFailure) {
             let connection = try await client.establish(origin)
@@ -69,17 +69,30 @@ public final class HeliographClient: Sendable {
     }
 
     private init(
-        origin: RelayURL, options: ClientOptions, group: any EventLoopGroup, token: @escaping @Sendable () async throws -> String
+        origin: RelayURL, options: ClientOptions, resume: ResumeState?, group: any EventLoopGroup,
+        token: @escaping @Sendable () async throws -> String
     ) {
         self.options = options
         self.group = group
         dialer = ClientDialer(options, group: group)
         self.token = token
         policy = Mutex(ReconnectPolicy(origin: origin, settings: options.reconnect ?? ReconnectPolicy.Settings()))
-        (pushes, pushesIn) = AsyncThrowingStream.makeStream(bufferingPolicy: .bufferingOldest(options.pushesMax))
+        state = Mutex(ClientState(resumption: ResumptionTracker(resume)))
+        (pushesOut, pushesIn) = AsyncThrowingStream.makeStream(bufferingPolicy: .bufferingOldest(options.pushesMax))
     }
 
-    /// What the relay said at the last hello: session, user, region, node, home.
+    /// Everything the relay says unasked, in its order. One consumer; a second iteration sees nothing of the first's.
+    public var pushes: ClientPushes {
+        ClientPushes(stream: pushesOut) { [weak self] push in self?.state.withLock { $0.resumption.handled(push) } }
+    }
+
+    /// What another client of the same user needs to go on with this session: see `ResumeState`.
+    public var resumeState: ResumeState { state.withLock { $0.resumption.state } }
+
+    /// Messages that came again after a resume and were dropped.
+    public var duplicatesDropped: UInt64 { state.withLock { $0.resumption.duplicates } }
+
+    /// What the relay said at the last hello: session, user, region, node, home, and how it resumed each room.
     public var welcome: RelayWelcome { state.withLock { $0.welcome } }
 
     /// Says goodbye and waits until the connection is gone, two seconds at most. Requests that still wait fail with
@@ -107,15 +120,18 @@ public final class HeliographClient: Sendable {
         do { hello = makeHello(try await token()) } catch { throw AttemptFailure(error) }
         let connection = try await dialer.dial(url) { [weak self] frames in self?.received(frames, generation) }
         connection.closed.whenSuccess { [weak self] cause in self?.connectionEnded(generation, cause) }
-        try await greet(connection, hello)
-        return connection
+        let refusal = try await greet(connection, hello)
+        guard refusal != nil else { return connection }
+        // Without what it resumed, a hello is refused for good.
+        return try await establish(url)
     }
 
-    private func greet(_ connection: ClientConnection, _ hello: RelayHello) async throws(AttemptFailure) {
+    /// The relay's reason if it did not like what the hello resumed.
+    private func greet(_ connection: ClientConnection, _ hello: RelayHello) async throws(AttemptFailure) -> RelayError? {
         do {
             let reply = try await sayHello(hello, on: connection)
             switch reply.frame {
-            case .welcome(let welcome): opened(connection, welcome)
+            case .welcome: return nil
             case .error(let error): throw HeliographClientError.refused(error)
             default: throw HeliographClientError.unexpectedReply
             }
@@ -125,17 +141,21 @@ public final class HeliographClient: Sendable {
                 connection.abort(.transport("hello failed"))
             }
             let cause = (try? await connection.closed.get()) ?? .transport("hello failed")
-            throw AttemptFailure(error, cause)
+            guard case HeliographClientError.refused(let refusal) = error else { throw AttemptFailure(error, cause) }
+            if state.withLock({ $0.resumption.refused(hello, refusal.code) }) { return refusal }
+            throw AttemptFailure(error, cause, retryAfter: .milliseconds(Int(refusal.retryAfterMs)))
         }
     }
 
     private func makeHello(_ token: String) -> RelayHello {
-        let presence = state.withLock { $0.presence }
-        return .with {
-            $0.token = token
-            $0.status = presence?.status ?? options.status
-            if let device = options.device { $0.device = device }
-            if let seconds = options.heartbeatSeconds { $0.heartbeatSeconds = seconds }
+        state.withLock { state in
+            var hello = RelayHello()
+            hello.token = token
+            hello.status = state.presence?.status ?? options.status
+            if let device = options.device { hello.device = device }
+            if let seconds = options.heartbeatSeconds { hello.heartbeatSeconds = seconds }
+            state.resumption.complete(&hello)
+            return hello
         }
     }
 
@@ -144,7 +164,8 @@ public final class HeliographClient: Sendable {
             state.withLock { state in
                 var frame = RelayClientFrame.with { $0.hello = hello }
                 let deadline = now() + options.connectTimeout
-                guard let id = state.table.add(frame, waiter: .caller(continuation), deadline: deadline, survivesReconnect: false) else {
+                let waiter = Waiter.hello(connection, continuation)
+                guard let id = state.table.add(frame, waiter: waiter, deadline: deadline, survivesReconnect: false) else {
                     return continuation.resume(throwing: HeliographClientError.tooManyRequests)
                 }
                 frame.id = id
@@ -157,15 +178,26 @@ public final class HeliographClient: Sendable {
         }
     }
 
-    private func opened(_ connection: ClientConnection, _ welcome: RelayWelcome) {
+    /// Before anything that the relay says behind its welcome is heard.
+    private func opened(_ connection: ClientConnection, _ welcome: RelayWelcome, _ state: inout ClientState) {
+        guard case .connecting = state.phase else { return connection.abort(.transport("closed meanwhile")) }
         policy.withLock { $0.connected(at: now()) }
-        state.withLock { state in
-            state.welcome = welcome
-            guard case .connecting = state.phase else { return connection.abort(.transport("closed meanwhile")) }
-            state.phase = .open(connection)
-            let waiting = state.table.waiting
-            for (frame, waiter) in state.restorations { submit(frame, waiter, survivesReconnect: false, &state) }
-            for (id, body) in waiting { transmit(body, id, on: connection, &state) }
+        let hasReturned = !state.welcome.session.isEmpty
+        state.welcome = welcome
+        state.phase = .open(connection)
+        if hasReturned { push(.reconnected(welcome), &state) }
+        var random = SystemRandomNumberGenerator()
+        let left = state.resumption.welcomed(welcome, now: now(), using: &random)
+        for (room, error) in left.refused { push(.unsubscribed(.with { ($0.room, $0.error) = (room, error) }), &state) }
+        let waiting = state.table.waiting
+        for frame in state.restorations { submit(frame, .restoration, survivesReconnect: false, &state) }
+        subscribeAgain(left.subscribes, &state)
+        for (id, body) in waiting { transmit(body, id, on: connection, &state) }
+    }
+
+    private func subscribeAgain(_ subscribes: [RelaySubscribe], _ state: inout ClientState) {
+        for subscribe in subscribes {
+            submit(.with { $0.subscribe = subscribe }, .resubscription(room: subscribe.room), survivesReconnect: false, &state)
         }
     }
 
@@ -189,8 +221,9 @@ public final class HeliographClient: Sendable {
     /// Tries until a relay welcomes us again; nil when the session is over.
     private func comeBack(after cause: DisconnectCause) async -> ClientConnection? {
         var cause = cause
+        var least = TimeSpan.zero
         while true {
-            guard case .reconnect(let delay, let url) = decide(cause) else {
+            guard case .reconnect(let delay, let url) = decide(cause, least) else {
                 end(.disconnected(cause))
                 return nil
             }
@@ -198,19 +231,18 @@ public final class HeliographClient: Sendable {
             try? await Task.sleep(nanoseconds: UInt64(max(0, delay.nanoseconds)))
             if isOver { return nil }
             do throws(AttemptFailure) {
-                let connection = try await establish(url)
-                state.withLock { push(.reconnected($0.welcome), &$0) }
-                return connection
+                return try await establish(url)
             } catch {
                 cause = error.cause
+                least = error.retryAfter
             }
         }
     }
 
-    private func decide(_ cause: DisconnectCause) -> ReconnectPolicy.Decision {
+    private func decide(_ cause: DisconnectCause, _ least: TimeSpan) -> ReconnectPolicy.Decision {
         guard options.reconnect != nil, !isOver else { return .stop }
         var random = SystemRandomNumberGenerator()
-        return policy.withLock { $0.lost(cause, at: now(), using: &random) }
+        return policy.withLock { $0.lost(cause, at: now(), notBefore: least, using: &random) }
     }
 
     private var isOver: Bool {
@@ -232,15 +264,19 @@ public final class HeliographClient: Sendable {
     private func handle(_ frame: RelayServerFrame, _ state: inout ClientState) {
         guard frame.id == 0 else { return answer(frame, &state) }
         switch frame.frame {
-        case .message(let message): push(.message(message), &state)
+        case .message(let message): if state.resumption.accepts(message) { push(.message(message), &state) }
         case .roomPresence(let presence): push(.roomPresence(presence), &state)
         case .userPresence(let presence): push(.userPresence(presence), &state)
         case .typing(let typing): push(.typing(typing), &state)
         case .receipt(let receipt): push(.receipt(receipt), &state)
-        case .gap(let gap): push(.gap(gap), &state)
-        case .subscribed(let subscribed): push(.subscribed(subscribed), &state)
+        case .gap(let gap):
+            state.resumption.noted(gap)
+            push(.gap(gap), &state)
+        case .subscribed(let subscribed):
+            state.resumption.resumed(subscribed)
+            push(.subscribed(subscribed), &state)
         case .unsubscribed(let unsubscribed):
-            state.forget(room: unsubscribed.room)
+            state.resumption.forget(unsubscribed.room)
             push(.unsubscribed(unsubscribed), &state)
         default: break  // pong: a sign of life and no more; goodbye: the connection's end tells of it
         }
@@ -248,16 +284,28 @@ public final class HeliographClient: Sendable {
 
     private func answer(_ frame: RelayServerFrame, _ state: inout ClientState) {
         guard let request = state.table.remove(frame.id) else { return }
-        var refusal: RelayError?
-        if case .error(let error) = frame.frame { refusal = error } else { state.agreed(to: request.body) }
         switch request.waiter {
-        case .caller(let continuation): continuation.resume(returning: frame)
+        case .caller(let continuation):
+            state.agreed(to: request.body, by: frame)
+            continuation.resume(returning: frame)
+        case .hello(let connection, let continuation):
+            if case .welcome(let welcome) = frame.frame { opened(connection, welcome, &state) }
+            continuation.resume(returning: frame)
         case .restoration: break
-        case .resubscription(let room):
-            if case .subscribed(let subscribed) = frame.frame { push(.subscribed(subscribed), &state) }
-            guard let refusal else { return }
-            state.forget(room: room)
-            push(.unsubscribed(.with { ($0.room, $0.error) = (room, refusal) }), &state)
+        case .resubscription(let room): resubscribed(room, frame, &state)
+        }
+    }
+
+    private func resubscribed(_ room: String, _ answer: RelayServerFrame, _ state: inout ClientState) {
+        switch answer.frame {
+        case .subscribed(let subscribed):
+            state.resumption.resumed(subscribed)
+            push(.subscribed(subscribed), &state)
+        case .error(let error):
+            var random = SystemRandomNumberGenerator()
+            if state.resumption.postpone(room, error, now: now(), using: &random) { return }
+            push(.unsubscribed(.with { ($0.room, $0.error) = (room, error) }), &state)
+        default: break
         }
     }
 
@@ -270,6 +318,7 @@ public final class HeliographClient: Sendable {
         state.withLock { state in
             guard generation == state.generation else { return }
             if case .open = state.phase { state.phase = .connecting }
+            state.resumption.connectionLost()
             for waiter in state.table.connectionLost() { waiter.fail(HeliographClientError.connectionLost(cause)) }
         }
     }
@@ -290,6 +339,7 @@ public final class HeliographClient: Sendable {
             case .connecting: return true
             case .open(let connection):
                 keepAlive(connection, state)
+                subscribeAgain(state.resumption.due(at: now()), &state)
                 return true
             }
         }

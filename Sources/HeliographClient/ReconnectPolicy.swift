@@ -35,14 +35,17 @@ public struct ReconnectPolicy: Sendable {
     public mutating func connected(at now: Instant) { connectedSince = now }
 
     /// A connection, or an attempt at one, has ended.
-    public mutating func lost(_ cause: DisconnectCause, at now: Instant, using random: inout some RandomNumberGenerator) -> Decision {
+    ///
+    /// - Parameter least: the wait that the relay has asked for beside its goodbye.
+    public mutating func lost(
+        _ cause: DisconnectCause, at now: Instant, notBefore least: TimeSpan = .zero, using random: inout some RandomNumberGenerator
+    ) -> Decision {
         let since = connectedSince
         connectedSince = nil
         guard cause.allowsReturn else { return .stop }
         if let since, now - since >= settings.stableAfter { backoff.reset() }
         if since != nil { restartCandidates() }
-        let least = adopt(cause)
-        let delay = max(least, backoff.next(using: &random))
+        let delay = max(adopt(cause), least, backoff.next(using: &random))
         defer { nextCandidate = (nextCandidate + 1) % candidates.count }
         return .reconnect(after: delay, to: candidates[nextCandidate])
     }

@@ -5,6 +5,11 @@ import TLS
 extension LocalMesh {
     func startAll() async throws {
         try files.write(plan, options)
+        if options.linkProxies {
+            let proxies = try await LinkProxies.start(plan)
+            self.proxies = proxies
+            try files.write(plan, options, behind: proxies)
+        }
         if options.tls { encryption = try files.certificates.client() }
         if let path = options.readyFile { unlink(path) }
         try await startStores()
@@ -31,7 +36,8 @@ extension LocalMesh {
 
     func relayCommand(_ node: MeshPlan.Node) -> ChildCommand {
         let name = node.node.name
-        let arguments = ["serve", "--config", files.configuration(of: node.node.region), "--node", name]
+        let configuration = proxies == nil ? files.configuration(of: node.node.region) : files.configuration(of: node.node)
+        let arguments = ["serve", "--config", configuration, "--node", name]
         return ChildCommand(name: name, executable: binary, arguments: arguments, log: files.log(of: name))
     }
 

@@ -53,6 +53,8 @@ public actor LocalMesh {
     var settled: Set<pid_t> = []
     /// For questions to encrypted children. Set when their certificates have been made.
     var encryption: TLSContext?
+    /// Between the nodes, if that was wished for.
+    var proxies: LinkProxies?
     private(set) var phase = Phase.starting
 
     enum Phase { case starting, running, stopping }
@@ -143,6 +145,7 @@ public actor LocalMesh {
         onEvent(.stopping)
         await end(Array(relays.values), within: options.stopTimeout)
         await end(Array(redisServers.values), within: .seconds(5))
+        await proxies?.close()
         reservations.release()
         lock.release()
     }

@@ -23,10 +23,14 @@ public struct LocalMeshOptions: Sendable {
     public var dataDirectory: String
     /// Written when all nodes are ready, removed when the mesh stops.
     public var readyFile: String?
+    /// Links between nodes go through proxies that can cut, reset and delay them.
+    public var linkProxies = false
     public var cells = 2
     public var logging = LoggingConfiguration()
     /// Appended to the configuration file of every region: `limits:` and `timings:` sections.
     public var regionYAML = ""
+    /// Appended to the mesh's own file: a `retention:` section.
+    public var meshYAML = ""
     /// For all children to be ready.
     public var startTimeout = TimeSpan.seconds(60)
     /// Between SIGTERM and SIGKILL of the relays: longer than their `drain`.

@@ -12,8 +12,10 @@ struct MeshFileReader {
         let secretFile = readToken(&top, path)
         let regions = readRegions(&top)
         let placements = readPlacements(&top, regions)
+        let retention = RetentionReader(findings: findings).read(&top, placements: Set(placements.keys))
         return MeshDescription(
-            name: name?.value ?? "", regions: regions.map(\.value), placements: placements, tokenSecretFile: secretFile ?? "")
+            name: name?.value ?? "", regions: regions.map(\.value), placements: placements, tokenSecretFile: secretFile ?? "",
+            retention: retention)
     }
 
     private func readToken(_ top: inout Section, _ path: String) -> String? {

@@ -44,12 +44,18 @@ public struct MeshDescription: Sendable {
     public var placements: [String: [RegionID]]
     /// The file with the HS256 secret that client tokens are signed with.
     public var tokenSecretFile: String
+    /// How much of their logs rooms keep.
+    public var retention: RetentionRules
 
-    public init(name: String, regions: [RegionDescription], placements: [String: [RegionID]], tokenSecretFile: String) {
+    public init(
+        name: String, regions: [RegionDescription], placements: [String: [RegionID]], tokenSecretFile: String,
+        retention: RetentionRules = .init()
+    ) {
         self.name = name
         self.regions = regions
         self.placements = placements
         self.tokenSecretFile = tokenSecretFile
+        self.retention = retention
     }
 }
 
@@ -125,6 +131,10 @@ public struct RelayLimits: Hashable, Sendable {
     public var maxServerFrameBytes = 1 << 20
     public var connectionsMax = 100_000
     public var connectionsPerAddressMax = 20_000
+    /// Of each cell; half as many in a burst.
+    public var hellosPerSecondMax = 1_000
+    /// Of each cell: calls to the store for which no client waits.
+    public var backgroundStoreCallsMax = 128
     /// Of an HTTP/2 connection, open at once.
     public var streamsPerConnectionMax = 256
     /// Of one request, on either version of HTTP: names and values, and on HTTP/2 32 bytes more for each field.
@@ -146,10 +156,19 @@ public struct RelayLimits: Hashable, Sendable {
     public var meshFrameBytesMax = 16 << 20
     public var publishQueuePerRoomMax = 4_096
     public var publishBytesPerRoomMax = 16 << 20
+    /// Of a room, at each level of its tree.
     public var tailMessagesMax = 256
+    public var tailBytesMax = 1 << 20
+    /// Of all rooms of a cell together.
+    public var tailBytesPerCellMax = 128 << 20
+    /// Of one session. Twice as many may come in a burst.
+    public var publishesPerSecondMax = 1_000
     public var requestsInFlightMax = 50_000
-    public var logMessagesMax = 10_000
+    /// Users of a room whose receipts are told one by one; above it a summary is.
+    public var receiptUsersMax = 100
     public var dedupKeysPerRoomMax = 100_000
+    /// Rooms in which a user has something of hers beside messages, as they are remembered for her deletion.
+    public var roomsPerUserMax = 10_000
 
     public init() {}
 }
@@ -162,6 +181,8 @@ public struct RelayTimings: Hashable, Sendable {
     public var connectionIdle = TimeSpan.seconds(60)
     /// An HTTP/2 connection whose peer takes nothing for this long is closed.
     public var writeTimeout = TimeSpan.seconds(20)
+    /// A session whose peer takes nothing of what waits for it for this long is told to come back.
+    public var outboxStall = TimeSpan.seconds(30)
     public var heartbeatDefault = TimeSpan.seconds(25)
     public var linkPing = TimeSpan.milliseconds(500)
     public var linkSilence = TimeSpan.seconds(3)

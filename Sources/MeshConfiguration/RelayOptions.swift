@@ -25,6 +25,8 @@ enum RelayOptions {
         bytes("maxServerFrameBytes", \.maxServerFrameBytes, 1 << 10, 16 << 20),
         count("connectionsMax", \.connectionsMax, 1, 10_000_000),
         count("connectionsPerAddressMax", \.connectionsPerAddressMax, 1, 10_000_000),
+        count("hellosPerSecondMax", \.hellosPerSecondMax, 1, 1_000_000),
+        count("backgroundStoreCallsMax", \.backgroundStoreCallsMax, 1, 5_000),
         count("streamsPerConnectionMax", \.streamsPerConnectionMax, 1, 100_000),
         bytes("headerBytesMax", \.headerBytesMax, 1 << 10, 1 << 20),
         count("headersMax", \.headersMax, 10, 10_000),
@@ -40,9 +42,13 @@ enum RelayOptions {
         count("publishQueuePerRoomMax", \.publishQueuePerRoomMax, 1, 1_000_000),
         bytes("publishBytesPerRoomMax", \.publishBytesPerRoomMax, 64 << 10, 1 << 30),
         count("tailMessagesMax", \.tailMessagesMax, 1, 100_000),
+        bytes("tailBytesMax", \.tailBytesMax, 1 << 10, 1 << 30),
+        bytes("tailBytesPerCellMax", \.tailBytesPerCellMax, 1 << 10, 64 << 30),
+        count("publishesPerSecondMax", \.publishesPerSecondMax, 1, 10_000_000),
         count("requestsInFlightMax", \.requestsInFlightMax, 1, 10_000_000),
-        count("logMessagesMax", \.logMessagesMax, 1, 10_000_000),
+        count("receiptUsersMax", \.receiptUsersMax, 1, 5_000),
         count("dedupKeysPerRoomMax", \.dedupKeysPerRoomMax, 1, 10_000_000),
+        count("roomsPerUserMax", \.roomsPerUserMax, 1, 1_000_000),
     ]
 
     static let timings: [Timing] = [
@@ -50,6 +56,7 @@ enum RelayOptions {
         time("helloTimeout", \.helloTimeout, .milliseconds(100), .seconds(60)),
         time("connectionIdle", \.connectionIdle, .milliseconds(100), .seconds(3_600)),
         time("writeTimeout", \.writeTimeout, .milliseconds(100), .seconds(300)),
+        time("outboxStall", \.outboxStall, .milliseconds(100), .seconds(600)),
         time("heartbeatDefault", \.heartbeatDefault, .seconds(5), .seconds(60)),
         time("linkPing", \.linkPing, .milliseconds(10), .seconds(30)),
         time("linkSilence", \.linkSilence, .milliseconds(50), .seconds(120)),

@@ -31,9 +31,6 @@ enum RelayRelations {
         .init(fields: ["maxFrameBytes", "publishBytesPerRoomMax"], message: "maxFrameBytes must not exceed publishBytesPerRoomMax") {
             $0.maxFrameBytes <= $0.publishBytesPerRoomMax
         },
-        .init(fields: ["tailMessagesMax", "logMessagesMax"], message: "tailMessagesMax must not exceed logMessagesMax") {
-            $0.tailMessagesMax <= $0.logMessagesMax
-        },
     ]
 
     static let timings: [Relation<RelayTimings>] = [

@@ -82,7 +82,10 @@ enum ScalarParsers {
     // MARK: Numbers with a unit
 
     private static let byteUnits = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)]
-    private static let timeUnits = [("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000), ("m", 60_000_000_000)]
+    private static let timeUnits = [
+        ("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000),
+        ("d", 86_400_000_000_000),
+    ]
 
     /// A plain number of bytes, or with `B`, `KiB`, `MiB`, `GiB`.
     static func bytes(_ range: ClosedRange<Int>) -> (String) throws(InvalidValue) -> Int {
@@ -94,7 +97,7 @@ enum ScalarParsers {
         }
     }
 
-    /// A number with `ms`, `s` or `m`. A bare number is refused: nobody should have to know which unit was meant.
+    /// A number with `ms`, `s`, `m`, `h` or `d`. A bare number is refused: nobody should have to know which unit was meant.
     static func timeSpan(_ range: ClosedRange<TimeSpan>) -> (String) throws(InvalidValue) -> TimeSpan {
         { text throws(InvalidValue) in
             guard let nanoseconds = scaled(text, by: timeUnits) else {

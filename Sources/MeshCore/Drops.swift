@@ -20,10 +20,15 @@ public enum DropReason: String, CaseIterable, Sendable {
     case headersTooLarge = "headers_too_large"
     case http2Flood = "http2_flood"
     case callDeadline = "call_deadline"
+    case admissionRefused = "admission_refused"
     case slowConsumer = "slow_consumer"
     case graceTableFull = "grace_table_full"
+    // What a session that reads too slowly is not sent.
+    case ephemeralShed = "ephemeral_shed"
+    case typingShed = "typing_shed"
     // The tree.
     case publishQueueFull = "publish_queue_full"
+    case publishRate = "publish_rate"
     case publishTimeout = "publish_timeout"
     case noRoute = "no_route"
     case staleGeneration = "stale_generation"
@@ -31,7 +36,10 @@ public enum DropReason: String, CaseIterable, Sendable {
     case outOfSequence = "out_of_sequence"
     case stalePresence = "stale_presence"
     case typingOverBudget = "typing_over_budget"
+    case receiptTableFull = "receipt_table_full"
+    case receiptUndelivered = "receipt_undelivered"
     case requestTableFull = "request_table_full"
+    case userRoomsFull = "user_rooms_full"
     // Links.
     case linkQueueFull = "link_queue_full"
     case linkGarbage = "link_garbage"

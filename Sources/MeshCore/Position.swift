@@ -28,6 +28,8 @@ public struct Position: Hashable, Sendable, Comparable, CustomStringConvertible 
 
     /// The next position of the same epoch.
     public var successor: Position { Position(epoch: epoch, seq: seq == .max ? .max : seq + 1) }
+    /// The place right before it in the same epoch, whether or not a message stands there.
+    public var predecessor: Position { Position(epoch: epoch, seq: seq == 0 ? 0 : seq - 1) }
 
     /// Whether `next` follows this position with nothing missing in between: seq goes on, within an epoch and into a newer one. A newer
     /// epoch may also begin at 1, in a log that was opened by somebody who knew no head. What stands at its beginning (`zero`) knows

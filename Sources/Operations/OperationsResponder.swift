@@ -32,10 +32,28 @@ struct OperationsResponder: HTTPResponder {
         case .metrics: return text(PrometheusText.render(await inspector.metrics()), PrometheusText.contentType)
         case .notFound: return json(.notFound, ErrorReport(error: "no such path"))
         case .badRequest(let reason): return json(.badRequest, ErrorReport(error: reason))
-        case .methodNotAllowed:
-            var response = json(.methodNotAllowed, ErrorReport(error: "only GET and HEAD are allowed here"))
-            response.headers[.allow] = "GET, HEAD"
+        case .deleteRoom(let room): return deletion(await inspector.deleteRoom(room))
+        case .deleteUser(let user): return deletion(await inspector.deleteUser(user))
+        case .exportUser(let user): return export(await inspector.export(user))
+        case .methodNotAllowed(let allowed):
+            var response = json(.methodNotAllowed, ErrorReport(error: "only \(allowed.joined(separator: ", ")) may be used here"))
+            response.headers[.allow] = allowed.joined(separator: ", ")
             return response
+        }
+    }
+
+    private func deletion(_ report: DeletionReport) -> Response {
+        json(report.deleted ? .ok : .serviceUnavailable, report)
+    }
+
+    /// Lines, made as fast as they are taken.
+    private func export(_ pages: Result<AsyncStream<ByteBuffer>, ExportFault>) -> Response {
+        switch pages {
+        case .success(let pages):
+            Response(
+                status: .ok, headers: [.contentType: "application/x-ndjson", .cacheControl: "no-store"],
+                body: ResponseBody(asyncSequence: pages))
+        case .failure(let fault): json(.serviceUnavailable, ErrorReport(error: fault.reason))
         }
     }
 

@@ -7,40 +7,68 @@ enum OperationsRoute: Hashable {
     case regions
     case nodes
     case room(String)
+    case deleteRoom(String)
+    case deleteUser(String)
+    case exportUser(String)
     case metrics
     case notFound
     case badRequest(String)
-    case methodNotAllowed
+    /// With those that are.
+    case methodNotAllowed([String])
 
     private static let roomPrefix = "/v1/rooms/"
+    private static let userPrefix = "/v1/users/"
+    private static let exportSuffix = "/export"
 
-    /// - Parameter path: as it came, percent-encoded. Room names may hold `/`, encoded or not.
+    /// - Parameter path: as it came, percent-encoded. Names of rooms and users may hold `/`, encoded or not; a user whose name ends in
+    ///   `/export` is written with that `/` encoded.
     init(method: String, path: String) {
-        let found = Self.find(path)
-        let isRead = method == "GET" || method == "HEAD"
-        self = found == .notFound || isRead ? found : .methodNotAllowed
+        let (read, delete) = Self.find(path)
+        let allowed = (read == nil ? [] : ["GET", "HEAD"]) + (delete == nil ? [] : ["DELETE"])
+        switch method {
+        case "GET", "HEAD": self = read ?? .methodNotAllowed(allowed)
+        case "DELETE": self = delete ?? .methodNotAllowed(allowed)
+        default: self = read == .notFound ? .notFound : .methodNotAllowed(allowed)
+        }
     }
 
-    private static func find(_ path: String) -> OperationsRoute {
+    /// What reading the path means, and what deleting it does; nil for what cannot be done with it.
+    private static func find(_ path: String) -> (read: OperationsRoute?, delete: OperationsRoute?) {
         switch path {
-        case "/healthz": return .health
-        case "/readyz": return .readiness
-        case "/v1/regions": return .regions
-        case "/v1/nodes": return .nodes
-        case "/metrics": return .metrics
+        case "/healthz": return (.health, nil)
+        case "/readyz": return (.readiness, nil)
+        case "/v1/regions": return (.regions, nil)
+        case "/v1/nodes": return (.nodes, nil)
+        case "/metrics": return (.metrics, nil)
         default: break
         }
-        guard path.hasPrefix(roomPrefix), path.utf8.count > roomPrefix.utf8.count else { return .notFound }
-        return findRoom(String(path.dropFirst(roomPrefix.count)))
+        if let room = tail(of: path, behind: roomPrefix) { return (named(room, .room), named(room, .deleteRoom)) }
+        guard let user = tail(of: path, behind: userPrefix) else { return (.notFound, .notFound) }
+        guard user.hasSuffix(exportSuffix) else { return (nil, named(user, .deleteUser)) }
+        return (named(String(user.dropLast(exportSuffix.count)), .exportUser), nil)
     }
 
-    private static func findRoom(_ encoded: String) -> OperationsRoute {
-        guard let room = PercentEncoding.decode(encoded) else { return .badRequest("the room is not percent-encoded UTF-8") }
+    private static func tail(of path: String, behind prefix: String) -> String? {
+        path.hasPrefix(prefix) && path.utf8.count > prefix.utf8.count ? String(path.dropFirst(prefix.count)) : nil
+    }
+
+    private enum Subject { case room, deleteRoom, deleteUser, exportUser }
+
+    private static func named(_ encoded: String, _ subject: Subject) -> OperationsRoute {
+        let isRoom = subject == .room || subject == .deleteRoom
+        guard let name = PercentEncoding.decode(encoded) else {
+            return .badRequest("the \(isRoom ? "room" : "user") is not percent-encoded UTF-8")
+        }
         do throws(NameFault) {
-            try NameRules.checkRoom(room)
-            return .room(room)
+            if isRoom { try NameRules.checkRoom(name) } else { try NameRules.checkUser(name) }
         } catch {
             return .badRequest("\(error)")
+        }
+        switch subject {
+        case .room: return .room(name)
+        case .deleteRoom: return .deleteRoom(name)
+        case .deleteUser: return .deleteUser(name)
+        case .exportUser: return .exportUser(name)
         }
     }
 }

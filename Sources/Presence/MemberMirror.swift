@@ -58,6 +58,9 @@ public struct MemberMirror: Sendable {
         return diff.isEmpty && count == before ? nil : diff
     }
 
+    /// The user whose inbox the room is was deleted.
+    public mutating func forgetLastSeen() { lastSeen = 0 }
+
     /// Takes a diff of the root over.
     ///
     /// - Returns: what it changes here, nil for nothing: a root that is new may tell of members that are known.

@@ -124,6 +124,21 @@ public struct OrderedFeed<Message: Sendable>: Sendable {
         return .announce(from: max(from, head.successor))
     }
 
+    /// Everything up to `position` was deleted: it is neither fetched nor announced as lost. Returns what goes on now.
+    public mutating func forget(upTo position: Position) -> [Output] {
+        guard let known = head, known < position else { return [] }
+        head = position
+        while let first = held.first, first.0 <= position { held.removeFirst() }
+        guard let open = hole else { return [] }
+        var output: [Output] = []
+        if open.before <= position || position.isFollowed(by: open.before) {
+            close(open, into: &output)
+        } else {
+            hole = Hole(after: position, before: open.before)
+        }
+        return output
+    }
+
     /// Nobody can be asked for the missing range: it is announced as lost, and what was held goes on.
     public mutating func gaveUp() -> [Output] {
         guard let open = hole else { return [] }
@@ -147,7 +162,7 @@ public struct OrderedFeed<Message: Sendable>: Sendable {
 
     private mutating func appendGap(before next: Position, to output: inout [Output]) {
         guard let head, !head.isFollowed(by: next), next > head else { return }
-        let last = Position(epoch: next.epoch, seq: next.seq - 1)
+        let last = next.predecessor
         output.append(.gap(from: head.successor, to: last))
         self.head = last
     }

@@ -23,7 +23,7 @@ public enum CloseCode: UInt16, Hashable, Sendable, CaseIterable {
         case .draining, .takenOver: nil
         case .heartbeatMissed: .heartbeatMissed
         case .slowConsumer: .slowConsumer
-        case .overloaded: .connectionLimit
+        case .overloaded: .admissionRefused
         case .tokenExpired: .tokenExpired
         case .helloTimeout: .helloTimeout
         case .malformed: .malformedFrame

@@ -21,16 +21,11 @@ public enum Role: String, Hashable, Sendable {
 /// What a verified token says about its bearer.
 public struct Grants: Hashable, Sendable {
     public struct RoomGrant: Hashable, Sendable {
-        /// A room name, or the beginning of one and `*`.
-        public var match: String
+        public var match: RoomPattern
         public var can: Set<Permission>
         public init(match: String, can: Set<Permission>) {
-            self.match = match
+            self.match = RoomPattern(match)
             self.can = can
-        }
-
-        func covers(_ room: String) -> Bool {
-            match.last == "*" ? room.hasPrefix(match.dropLast()) : room == match
         }
     }
 
@@ -57,6 +52,6 @@ public struct Grants: Hashable, Sendable {
             if permission == .subscribe || permission == .history { return false }
         }
         guard let rooms else { return role.permissions.contains(permission) }
-        return rooms.contains { $0.covers(room) && $0.can.contains(permission) }
+        return rooms.contains { $0.match.matches(room) && $0.can.contains(permission) }
     }
 }

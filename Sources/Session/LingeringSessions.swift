@@ -68,6 +68,12 @@ public struct LingeringSessions<Heir: Hashable & Sendable>: Sendable {
         lingering[number]?.until = min(entry.until, until)
     }
 
+    /// Takes out those of a user who was deleted.
+    public mutating func end(_ user: String) -> [Session] {
+        let hers = lingering.filter { $0.value.session.user == user }.keys.sorted()
+        return hers.compactMap { lingering.removeValue(forKey: $0)?.session }
+    }
+
     /// Takes out those whose time is over.
     public mutating func expire(now: Instant) -> [Session] {
         for (number, succession) in successions where succession.until <= now { successions[number] = nil }

@@ -57,10 +57,14 @@ public protocol RegionStore: AnyObject {
     /// everything known, so no position ever names two messages.
     func open(_ room: String, _ request: OpenLog) -> EventLoopFuture<OpenedLog>
 
-    /// Appends a batch in order, atomically: fence check, de-duplication by (user, key), next seq, stream, trim.
+    /// Appends a batch in order, atomically: fence check, de-duplication by (user, key), next seq, stream, trim by `retention`. A 64th
+    /// more than that may stay, and at most 64 + 2 × the batch's messages are trimmed in one call.
     /// Fails with `.fenced` (another fence stands) or `.notOpen` (no fence stands, or one of an earlier run of the store: what it
     /// holds may be old), and then appended nothing.
     func append(_ room: String, _ request: AppendBatch) -> EventLoopFuture<[AppendOutcome]>
+
+    /// Removes what the log keeps beyond `retention`, at most `most` messages. True if it is within its limits now.
+    func trim(_ room: String, _ retention: Retention, most: Int) -> EventLoopFuture<Bool>
 
     /// Kept messages after (exclusive) and before (exclusive) the given positions, oldest first. With `newest`, the last
     /// `limit` of that range, still oldest first.
@@ -71,6 +75,27 @@ public protocol RegionStore: AnyObject {
 
     /// The epochs of a log, oldest first, at most `StoredEpoch.keptMax`: which seqs each of them holds, trimmed ones included.
     func epochs(of room: String) -> EventLoopFuture<[StoredEpoch]>
+
+    // MARK: Deletion
+
+    /// Deletes the room's log, its keys, its receipts and the mirrors of its members and typists. Positions are never handed out again:
+    /// the log goes on in a new epoch, seq where it was. Repeatable.
+    ///
+    /// - Returns: the last position that was handed out; nil if the room has no log.
+    func deleteRoom(_ room: String) -> EventLoopFuture<Position?>
+
+    /// As `deleteRoom` for the user's inbox, and with it her last-seen time, where to push to her, and the list of her rooms.
+    func deleteUser(_ user: String) -> EventLoopFuture<Position?>
+
+    /// Removes what one user has confirmed in a room.
+    func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void>
+
+    /// Remembers that the user has something of hers in `room`, so that it is found when she is deleted. False, and nothing
+    /// remembered, when she has `most` rooms already.
+    func noteRoom(_ room: String, of user: String, most: Int) -> EventLoopFuture<Bool>
+
+    /// The rooms noted for the user whose names come after `after`, in the order of their bytes, at most `limit`.
+    func rooms(of user: String, after: String, limit: Int) -> EventLoopFuture<[String]>
 
     // MARK: Presence and typing: mirrors for readers and cold starts, never the truth of liveness
 
@@ -95,6 +120,17 @@ public protocol RegionStore: AnyObject {
     /// Moves last-seen forward; an earlier time than the stored one changes nothing.
     func setLastSeen(of user: String, at: WallMilliseconds) -> EventLoopFuture<Void>
     func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?>
+
+    // MARK: Receipts
+
+    /// Everything that was confirmed in a room.
+    func receipts(of room: String) -> EventLoopFuture<[Receipt]>
+
+    /// What one user has confirmed there, visibly or not; `.none` for nothing.
+    func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions>
+
+    /// Moves positions forward, each by itself; a position behind the stored one changes nothing.
+    func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void>
 
     /// Ends the connection. Calls in flight fail with `.unavailable`. Idempotent.
     func close() -> EventLoopFuture<Void>
@@ -217,13 +253,22 @@ public struct AppendBatch: Sendable {
 public struct Retention: Hashable, Sendable {
     /// Messages kept in a room's log.
     public var messagesMax: Int
+    /// How long a message is kept after its `at`, nil for ever. A log that nothing was appended to for as long goes as a whole.
+    public var ageMax: TimeSpan?
+    /// Bytes of the bodies kept; the newest one stays whatever its size.
+    public var bytesMax: Int
     /// How long a key is remembered after its message.
     public var dedupWindow: TimeSpan
     /// Keys remembered per room. At the bound a publish with a new key is refused; a live key is never evicted.
     public var keysMax: Int
 
-    public init(messagesMax: Int = 10_000, dedupWindow: TimeSpan = .seconds(300), keysMax: Int = 100_000) {
+    public init(
+        messagesMax: Int = 10_000, ageMax: TimeSpan? = nil, bytesMax: Int = 64 << 20, dedupWindow: TimeSpan = .seconds(300),
+        keysMax: Int = 100_000
+    ) {
         self.messagesMax = messagesMax
+        self.ageMax = ageMax
+        self.bytesMax = bytesMax
         self.dedupWindow = dedupWindow
         self.keysMax = keysMax
     }

@@ -7,7 +7,7 @@ import Wire
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure Heliograph on this machine.",
-        subcommands: [BenchFanoutCommand.self, BenchConnectCommand.self])
+        subcommands: [BenchFanoutCommand.self, BenchConnectCommand.self, BenchPublishCommand.self, BenchResumeCommand.self])
 
     /// Prints what a benchmark has found, or why it has found nothing.
     static func report(_ body: () throws -> String) throws {
@@ -17,6 +17,10 @@ struct BenchCommand: AsyncParsableCommand {
             tell("bench: \(error)")
             throw ExitCode(1)
         }
+    }
+
+    static func host(cells: Int) -> BenchmarkHost {
+        BenchmarkHost(serverArguments: BenchServerCommand.arguments(cells: cells), progress: tell)
     }
 
     /// Says what is going on.

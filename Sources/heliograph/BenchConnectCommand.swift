@@ -35,7 +35,7 @@ struct BenchConnectCommand: AsyncParsableCommand {
         options.seconds = seconds
         options.rounds = rounds
         let benchmark = ConnectBenchmark(
-            options: options, serverArguments: BenchServerCommand.arguments(cells: cells), progress: BenchCommand.tell)
+            options: options, host: BenchCommand.host(cells: cells))
         try BenchCommand.report { () throws in
             let report = try benchmark.run()
             return json ? try report.json() : report.table()

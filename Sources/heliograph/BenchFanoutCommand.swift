@@ -55,7 +55,7 @@ struct BenchFanoutCommand: AsyncParsableCommand {
 
     func run() async throws {
         let benchmark = FanoutBenchmark(
-            options: try options(), serverArguments: BenchServerCommand.arguments(cells: cells), progress: BenchCommand.tell)
+            options: try options(), host: BenchCommand.host(cells: cells))
         try BenchCommand.report { () throws in
             let report = try benchmark.run()
             return json ? try report.json() : report.table()

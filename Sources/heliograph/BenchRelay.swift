@@ -7,14 +7,16 @@ import MeshCore
 import Relay
 import TLS
 
-/// The relay that `bench` measures: one node, one region, the embedded store, free ports on loopback, TLS and cleartext on one of them.
+/// The relay that `bench` measures: one node, one region, the embedded store or a redis-server of its own, free ports on loopback, TLS and cleartext
+/// on one of them.
 struct BenchRelay: BenchmarkServer {
     /// The secret, and the certificates of an authority that lives as long as the benchmark. Removed by `stop`.
     private let folder: URL
     private let relay: RelayNode
     private let secret: TokenSecret
+    private let redis: LocalRedis?
 
-    init(cells: Int) throws {
+    init(cells: Int, withRedis: Bool) async throws {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("heliograph-bench-\(getpid())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let file = folder.appendingPathComponent("token.secret").path
@@ -23,8 +25,14 @@ struct BenchRelay: BenchmarkServer {
         let padded = text + String(repeating: "0", count: TokenSecret.bytesLeast)
         try Data(padded.utf8).write(to: URL(fileURLWithPath: file))
         secret = try TokenSecret(file: file)
+        redis = withRedis ? try await LocalRedis.start(in: folder.path) : nil
         bootstrapLogging(LoggingConfiguration(level: "error"))
-        let configuration = Self.configuration(cells: cells, secretFile: file, certificate: try Self.certificate(in: folder))
+        var configuration = Self.configuration(cells: cells, secretFile: file, certificate: try Self.certificate(in: folder))
+        if let redis { configuration.store = .redis(HostPort(host: "127.0.0.1", port: redis.port)) }
+        // What is measured is how fast it goes, not how fast it is allowed to go.
+        configuration.limits.hellosPerSecondMax = 1_000_000
+        configuration.limits.publishesPerSecondMax = 10_000_000
+        configuration.limits.dedupKeysPerRoomMax = 10_000_000
         relay = RelayNode(configuration: configuration, logger: Logger(label: "heliograph"))
     }
 
@@ -62,17 +70,21 @@ struct BenchRelay: BenchmarkServer {
                 exit(1)
             }
         }
-        return BenchmarkAddress(port: try await relay.clientPort(), trustFile: Self.trustFile(in: folder))
+        return BenchmarkAddress(port: try await relay.clientPort(), trustFile: Self.trustFile(in: folder), redisPort: redis?.port)
     }
 
-    func stop() async throws { try FileManager.default.removeItem(at: folder) }
+    func stop() async throws {
+        await redis?.stop()
+        try FileManager.default.removeItem(at: folder)
+    }
 
     func token(user: String) async throws -> String {
         try await DevelopmentToken(user: user).signed(with: secret)
     }
 
     func counters() async -> BenchmarkCounters {
-        let sent = await relay.sent()
-        return BenchmarkCounters(sends: sent.sends, bytes: sent.bytes)
+        let traffic = await relay.traffic()
+        return BenchmarkCounters(
+            sends: traffic.sends, bytes: traffic.sentBytes, acknowledged: traffic.acknowledged, appendBatches: traffic.appendBatches)
     }
 }

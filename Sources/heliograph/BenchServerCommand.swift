@@ -5,22 +5,25 @@ import Benchmarks
 struct BenchServerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "bench-server", shouldDisplay: false)
 
-    @Argument(help: "relay or baseline.") var server: String
+    @Argument var server: BenchmarkServerKind
     @Option var cells = 1
     @Option var processor: Int?
 
     /// What starts one.
-    static func arguments(cells: Int) -> @Sendable (_ server: String, _ processor: Int?) -> [String] {
+    static func arguments(cells: Int) -> @Sendable (_ server: BenchmarkServerKind, _ processor: Int?) -> [String] {
         { server, processor in
-            [configuration.commandName ?? "", server, "--cells", "\(cells)"] + (processor.map { ["--processor", "\($0)"] } ?? [])
+            [configuration.commandName ?? "", server.rawValue, "--cells", "\(cells)"] + (processor.map { ["--processor", "\($0)"] } ?? [])
         }
     }
 
     func run() async throws {
         switch server {
-        case "baseline": try await BenchmarkServerProcess.run(BroadcastBaseline(), processor: processor)
-        case "relay": try await BenchmarkServerProcess.run(try BenchRelay(cells: cells), processor: processor)
-        default: throw ValidationError("no such server: \(server)")
+        case .baseline: try await BenchmarkServerProcess.run(BroadcastBaseline(), processor: processor)
+        case .relay: try await BenchmarkServerProcess.run(try await BenchRelay(cells: cells, withRedis: false), processor: processor)
+        case .relayWithRedis:
+            try await BenchmarkServerProcess.run(try await BenchRelay(cells: cells, withRedis: true), processor: processor)
         }
     }
 }
+
+extension BenchmarkServerKind: ExpressibleByArgument {}

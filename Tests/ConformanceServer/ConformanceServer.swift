@@ -23,7 +23,7 @@ struct ConformanceServer {
         }.get()
         var settings = ClientListenerSettings()
         settings.helloBytesMax = messageBytesMax
-        settings.outboxBytesMax = messageBytesMax * 4
+        settings.outbox.bytesMax = messageBytesMax * 4
         let listener = try await ClientListener.bind(
             host: "127.0.0.1", port: 0, group: group, fronts: [front], settings: settings, logger: Logger(label: "conformance")
         ).get()

@@ -43,7 +43,9 @@ private final class Echo: ClientConnectionDelegate {
     }
 
     func connectionViolated(_ violation: WebSocketViolation) {}
-    func connectionIsSlow() { connection.closeNow() }
+    func connectionIsBehind() { if connection.isFull { connection.closeNow() } }
+    func connectionDrained() {}
+    func connectionShedBatch() {}
     func connectionHeard() {}
     func connectionFinished() { connection.close(code: WebSocketCloseCode.normal, reason: "") }
     func connectionEnded(clean: Bool) { onEnd() }

@@ -6,7 +6,7 @@ enum ModuleTable {
     ]
     /// The part of it that decides nothing by itself and is free for pure modules too.
     static let pure: Set<String> = ["Swift", "Synchronization"]
-    static let pureModules: Set<String> = ["MeshCore", "Membership", "View", "Rooms", "Presence", "Session"]
+    static let pureModules: Set<String> = ["MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "HistoryChecker"]
 
     private static let collections: Set<String> = [
         "Collections", "BitCollections", "DequeModule", "HashTreeCollections", "HeapModule", "OrderedCollections",
@@ -21,6 +21,7 @@ enum ModuleTable {
         "Rooms": collections.union(["MeshCore"]),
         "Presence": collections.union(["MeshCore"]),
         "Session": collections.union(["MeshCore"]),
+        "HistoryChecker": ["MeshCore"],
         "Wire": ["MeshCore", "CZlib", "NIOCore", "SwiftProtobuf"],
         "TLS": ["MeshCore", "COpenSSL", "Logging", "NIOCore"],
         "HTTP2": ["MeshCore", "CNghttp2", "NIOCore"],
@@ -37,7 +38,8 @@ enum ModuleTable {
         ]),
         "HeliographClient": nio.union(http).union(["MeshCore", "TLS", "HTTP2", "Wire", "Logging", "SwiftProtobuf"]),
         "Benchmarks": nio.union(["MeshCore", "TLS", "Wire", "SwiftProtobuf", "CLinux"]),
-        "LocalMesh": ["MeshCore", "MeshConfiguration", "TLS", "JWTKit", "NIOCore"],
+        "FaultProxy": nio.union(["MeshCore"]),
+        "LocalMesh": ["MeshCore", "MeshConfiguration", "FaultProxy", "TLS", "JWTKit", "NIOCore"],
         "heliograph": nio.union([
             "MeshCore", "MeshConfiguration", "Relay", "Operations", "HeliographClient", "Benchmarks", "LocalMesh", "TLS", "Wire", "Store",
             "Transport",

@@ -152,7 +152,6 @@ struct Mistake: Sendable, CustomTestStringConvertible {
             "limits: {maxFrameBytes: 256KiB, publishBytesPerRoomMax: 128KiB}",
             "limits.maxFrameBytes: maxFrameBytes must not exceed publishBytesPerRoomMax"
         ),
-        ("limits: {logMessagesMax: 100}", "limits.logMessagesMax: tailMessagesMax must not exceed logMessagesMax"),
     ]
 
     @Test(arguments: regionMistakes + meshMistakes)

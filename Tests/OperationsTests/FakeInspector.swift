@@ -1,4 +1,5 @@
 import MeshCore
+import NIOCore
 import Operations
 import Synchronization
 
@@ -42,7 +43,36 @@ final class FakeInspector: RelayInspector {
             members: nil, why: ["because"])
     }
 
+    func deleteRoom(_ room: String) async -> DeletionReport { DeletionReport(room: room, regions: ["eu-west", "us-east"], missing: []) }
+
+    func deleteUser(_ user: String) async -> DeletionReport {
+        DeletionReport(user: user, regions: ["eu-west"], missing: [.init(region: "us-east", reason: "no way")])
+    }
+
+    /// More pages than anybody would keep, or none for a user who cannot be reached.
+    func export(_ user: String) async -> Result<AsyncStream<ByteBuffer>, ExportFault> {
+        guard user != "lost" else { return .failure(ExportFault(reason: "no way to her home")) }
+        let pages = PageCounter()
+        return .success(
+            AsyncStream {
+                let page = pages.next()
+                return page <= Self.exportPages ? ByteBuffer(string: "{\"page\":\(page)}\n") : nil
+            })
+    }
+
+    static let exportPages = 1_000
+
     func metrics() async -> [MetricFamily] {
         [.gauge("heliograph_sessions", help: "Sessions that said hello.", 3)]
+    }
+}
+
+private final class PageCounter: Sendable {
+    private let count = Mutex(0)
+    func next() -> Int {
+        count.withLock {
+            $0 += 1
+            return $0
+        }
     }
 }

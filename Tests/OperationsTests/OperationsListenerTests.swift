@@ -104,6 +104,54 @@ struct OperationsListenerTests {
         }
     }
 
+    @Test("deletion: 200 when it is whole, 503 with what is missing")
+    func deletion() async throws {
+        try await serve { running, _, _ in
+            let whole = try await ask("DELETE", "/v1/rooms/eu%2Flobby", of: running)
+            #expect(whole.hasPrefix("HTTP/1.1 200 "))
+            #expect(whole.hasSuffix(#"{"deleted":true,"missing":[],"regions":["eu-west","us-east"],"room":"eu/lobby"}"#))
+            let partial = try await ask("DELETE", "/v1/users/caf%C3%A9", of: running)
+            #expect(partial.hasPrefix("HTTP/1.1 503 "))
+            #expect(
+                partial.hasSuffix(
+                    #"{"deleted":false,"missing":[{"reason":"no way","region":"us-east"}],"regions":["eu-west"],"user":"café"}"#))
+        }
+    }
+
+    @Test("an export is lines, or 503 if it cannot begin")
+    func export() async throws {
+        try await serve { _, _, url in
+            let (status, headers, body) = try await HTTPGet.fetch(url + "/v1/users/alice/export")
+            #expect(status == 200 && headers["content-type"] == ["application/x-ndjson"])
+            let lines = String(buffer: body).split(separator: "\n")
+            #expect(lines == (1...FakeInspector.exportPages).map { "{\"page\":\($0)}" })
+            let lost = try await HTTPGet.fetch(url + "/v1/users/lost/export")
+            #expect(lost.status == 503 && String(buffer: lost.body) == #"{"error":"no way to her home"}"#)
+        }
+    }
+
+    @Test(
+        "every path with every method",
+        arguments: [
+            ("DELETE", "/v1/rooms/lobby", OperationsRoute.deleteRoom("lobby")), ("GET", "/v1/rooms/lobby", .room("lobby")),
+            ("PUT", "/v1/rooms/lobby", .methodNotAllowed(["GET", "HEAD", "DELETE"])), ("DELETE", "/v1/users/alice", .deleteUser("alice")),
+            ("GET", "/v1/users/alice", .methodNotAllowed(["DELETE"])), ("HEAD", "/v1/users/a%2Fb/export", .exportUser("a/b")),
+            ("DELETE", "/v1/users/alice/export", .methodNotAllowed(["GET", "HEAD"])),
+            ("DELETE", "/v1/users/alice%2Fexport", .deleteUser("alice/export")),
+            ("GET", "/v1/users/a/b/export", .exportUser("a/b")), ("DELETE", "/metrics", .methodNotAllowed(["GET", "HEAD"])),
+            ("DELETE", "/v1/users/", .notFound), ("DELETE", "/nowhere", .notFound), ("PATCH", "/nowhere", .notFound),
+            ("GET", "/v1/users//export", .badRequest("an id must not be empty")),
+            ("DELETE", "/v1/users/@alice", .badRequest("ids that begin with $ are reserved, and a user id must not begin with @")),
+            ("DELETE", "/v1/users/%", .badRequest("the user is not percent-encoded UTF-8")),
+        ])
+    func routes(_ method: String, _ path: String, _ route: OperationsRoute) {
+        #expect(OperationsRoute(method: method, path: path) == route)
+    }
+
+    private func ask(_ method: String, _ path: String, of running: RunningOperations) async throws -> String {
+        try await raw("\(method) \(path) HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", to: running.port)
+    }
+
     @Test("another method is 405 with Allow; on an unknown path it is 404")
     func methods() async throws {
         try await serve { running, _, _ in

@@ -21,6 +21,14 @@ private let members = [
 private let place = Position(epoch: 1 << 40, seq: 77)
 private let other = Position(epoch: 3, seq: 1)
 
+private let receipts = [
+    Receipt(ReceiptOwner(user: "alice"), ReceiptPositions(delivered: place, read: other)),
+    Receipt(ReceiptOwner(user: "größe", isHidden: true), .none),
+]
+private let wholeReceipts = ReceiptUpdate(
+    isWhole: true, isSummarized: true, receipts: receipts,
+    summary: ReceiptSummary(lowest: ReceiptPositions(delivered: other), highest: ReceiptPositions(delivered: place, read: other)))
+
 private func body(_ text: String) -> ByteBuffer { ByteBuffer(string: text) }
 
 /// Over the bytes that a link carries.
@@ -35,6 +43,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .leave(generation: .max),
         .typing(user: "alice", active: true),
         .typing(user: "alice", active: false),
+        .receipts([]), .receipts(receipts),
         .announce([]),
         .announce([
             OwnerUpdatePart(OwnerUpdate(owner: owner, version: 3, content: .snapshot(entries))),
@@ -72,10 +81,16 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .refused(generation: 8),
         .members(generation: 9, diff),
         .typing(generation: 10, [.init(user: "alice", active: true), .init(user: "bob", active: false)]),
+        .receipts(generation: 12, ReceiptUpdate(isWhole: false, receipts: receipts)),
+        .receipts(generation: 12, wholeReceipts),
+        .directReceipt(generation: 13, DirectReceipt(user: "bob", positions: ReceiptPositions(delivered: place, read: other))),
+        .joined(RoomState(generation: 7, head: place, receipts: wholeReceipts)),
         .presenceAsked,
         .joined(RoomState(generation: 7, head: place, isSettling: true)),
         .memberList(generation: 12, MemberList(members: members, count: 900, lastSeen: 5)),
         .hidden(true), .hidden(false),
+        .deleted(generation: 12, RoomDeletion(upTo: place, endsUser: true)),
+        .deleted(generation: 12, RoomDeletion(upTo: .zero, endsUser: false)),
         .delivery(generation: 11, Delivery(gap: .init(from: other, to: place))),
         .delivery(generation: 11, Delivery()),
     ]
@@ -155,6 +170,10 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .history(HistoryAsk(after: .zero, before: other, limit: 1, newest: true)),
         .members(after: "alice", limit: 100),
         .describe,
+        .data(.deleteRoom), .data(.deleteUser), .data(.noteRoom("lobby")), .data(.rooms(after: "a", limit: 500)), .data(.profile),
+        .data(.deleteReceipts(user: "alice")),
+        .unread(user: "alice"),
+        .directReceipt(DirectReceipt(user: "bob", positions: ReceiptPositions(delivered: place, read: other))),
     ]
 
     @Test("requests arrive as they were", arguments: RequestCodecTests.asks.indices)
@@ -176,7 +195,10 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
             .history([RoomMessage(position: place, body: body("one")), RoomMessage(position: other, body: body("two"))], more: true),
             .history([], more: false),
             .members(members, count: 900, next: "bob"),
+            .unread(RoomUnread(count: 3, head: place, own: ReceiptPositions(delivered: place, read: other))), .done,
             .description(RoomDescription(head: place, members: 3, sessions: [RegionID("eu"): 2], logState: "open")),
+            .data(.deleted(upTo: place)), .data(.deleted(upTo: nil)), .data(.done), .data(.rooms([])), .data(.rooms(["a", "b"])),
+            .data(.profile(UserProfile(lastSeen: 7, sessions: entries))),
         ] + reasons.map { .refused(Refusal($0, "why", retryAfterMs: 250)) }
 
     @Test("answers arrive as they were", arguments: RequestCodecTests.answers.indices)
@@ -190,7 +212,19 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         }
     }
 
+    @Test("requests to one node arrive as they were")
+    func nodeRequest() throws {
+        for ask in [NodeRequest.Ask.deleteCopy(room: "@alice", ofUser: true), .endSessions(user: "alice")] {
+            let request = NodeRequest(origin: owner, id: .max, hops: 3, node: owner.node, ask: ask)
+            let frame = try carried(DataCodec.frame(request))
+            #expect(DataCodec.request(frame.nodeRequest).map { "\($0)" } == "\(request)")
+        }
+        #expect(DataCodec.request(MeshNodeRequest()) == nil)
+    }
+
     @Test("what a newer node may ask or answer is nil") func unknown() {
+        #expect(RequestCodec.request(.with { $0.data = .init() }) == nil)
+        #expect(RequestCodec.response(.with { $0.data = .init() }) == nil)
         #expect(RequestCodec.request(MeshRootRequest()) == nil)
         #expect(RequestCodec.response(MeshRootResponse()) == nil)
         #expect(RequestCodec.request(.with { $0.publish = .with { $0.durability = 77 } })?.id == 0, "an unknown durability is passed on")

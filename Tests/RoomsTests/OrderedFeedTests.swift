@@ -43,6 +43,8 @@ private final class Feed {
 
     func gaveUp() { take(feed.gaveUp()) }
 
+    func forget(_ seq: UInt64) { take(feed.forget(upTo: at(seq))) }
+
     func skipped(_ from: UInt64, _ to: UInt64) -> OrderedFeed<String>.Skipped { feed.skipped(from: at(from), to: at(to)) }
 
     private func take(_ output: [OrderedFeed<String>.Output]) {
@@ -56,6 +58,38 @@ private final class Feed {
 }
 
 @Suite("The ordered feed") struct OrderedFeedTests {
+    @Test("what was deleted is stale, and what comes next is not a hole") func forgets() {
+        let feed = Feed()
+        feed.forget(13)
+        #expect(feed.receive(12) == "stale" && feed.receive(13) == "stale" && feed.receive(14, epoch: 2) == "deliver")
+        feed.forget(9)
+        #expect(feed.receive(15, epoch: 2) == "deliver" && feed.out == ["2-14", "2-15"])
+        let unfollowed = Feed(head: nil)
+        unfollowed.forget(13)
+        #expect(unfollowed.joined(at(5)) == nil, "nothing was known, so nothing is missed")
+    }
+
+    @Test("a hole that was deleted is closed without a gap; what was held behind it goes on") func forgetsHoles() {
+        let feed = Feed()
+        #expect(feed.receive(13) == "fetch 1-10 1-13" && feed.receive(14) == "held")
+        feed.forget(12)
+        #expect(feed.out == ["1-13", "1-14"])
+        #expect(feed.fetched([11, 12], 10, 13) == "closed" && feed.out == ["1-13", "1-14"], "the fetch that was under way brings nothing")
+        // Also what was held is gone.
+        #expect(feed.receive(17) == "fetch 1-14 1-17" && feed.receive(18) == "held")
+        feed.forget(17)
+        #expect(feed.out == ["1-13", "1-14", "1-18"])
+    }
+
+    @Test("of a hole that was deleted in part the rest is still missing") func forgetsHalfAHole() {
+        let feed = Feed()
+        #expect(feed.receive(16) == "fetch 1-10 1-16")
+        feed.forget(12)
+        #expect(feed.out.isEmpty)
+        #expect(feed.fetched([11, 12, 13, 14, 15], 10, 16) == "closed")
+        #expect(feed.out == ["1-13", "1-14", "1-15", "1-16"])
+    }
+
     @Test("in order: delivered at once; not newer: stale") func inOrder() {
         let feed = Feed()
         #expect(feed.receive(10) == "stale")

@@ -30,6 +30,13 @@ private func session(_ number: UInt64, _ rooms: [String] = ["@alice", "lobby"]) 
         #expect(table.expire(now: at(1500)) == [session(1)])
     }
 
+    @Test("those of a user who was deleted go at once") mutating func deleted() {
+        _ = table.add(session(1), until: at(5000))
+        _ = table.add(.init(number: 2, identity: 9, user: "bob", rooms: []), until: at(5000))
+        #expect(table.end("alice") == [session(1)])
+        #expect(table.count == 1 && table.identity(of: 2) == 9)
+    }
+
     @Test("at the bound the one whose time is over first goes at once") mutating func bound() {
         _ = table.add(session(1), until: at(5000))
         _ = table.add(session(2), until: at(3000))

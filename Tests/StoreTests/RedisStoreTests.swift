@@ -301,6 +301,28 @@ private let room = "eu/lobby"
         }
     }
 
+    /// Its entries have no time, and nobody has counted their bytes.
+    @Test func logOfAnOlderVersionGoesOn() async throws {
+        let server = try RedisServer()
+        try await withRedis(server) { _, store in
+            _ = try await store.call { $0.open(room, .first()) }
+            for n in 1...3 { try server.run("XADD", "hg:log:{eu/lobby}:eu/lobby", "1-\(n)", "body", "old\(n)") }
+            try server.run("HSET", "hg:meta:{eu/lobby}:eu/lobby", "seq", "3", "head", "1-3", "at", "1000")
+            let (now, kept) = (WallClock.now(), Retention(ageMax: .seconds(60), bytesMax: 3))
+            _ = try await store.call { $0.append(room, .of("new", at: now, retention: kept)) }
+            func bodies() async throws -> [String] {
+                try await store.call { $0.read(room, after: nil, before: nil, limit: 9, newest: false) }.bodies
+            }
+            expect(try await bodies(), is: ["old1", "old2", "old3", "new"])
+            expect(try await store.call { $0.trim(room, Retention(messagesMax: 2), most: 9) }, is: true)
+            expect(try await bodies(), is: ["old3", "new"])
+            #expect(try server.run("HGET", "hg:meta:{eu/lobby}:eu/lobby", "bytes") == "3")
+            _ = try await store.call { $0.append(room, .of("x", at: now, retention: Retention(messagesMax: 2, ageMax: .seconds(60)))) }
+            expect(try await bodies(), is: ["new", "x"])
+            #expect(try server.run("HMGET", "hg:meta:{eu/lobby}:eu/lobby", "bytes", "oldest") == "4\n\(now)")
+        }
+    }
+
     @Test func peopleCanReadWhatIsStored() async throws {
         let server = try RedisServer()
         try await withRedis(server) { _, store in
@@ -315,9 +337,11 @@ private let room = "eu/lobby"
             try await store.call { $0.setLastSeen(of: "a{b}c", at: 1234) }
             #expect(try server.run("HGET", "hg:roster", "nodes") == #"["eu-west/eu-west-0"]"#)
             #expect(try server.run("GET", "hg:lease:eu-west/eu-west-0") == "7")
-            #expect(try server.run("XRANGE", "hg:log:{eu/lobby}:eu/lobby", "-", "+") == "3-1\nbody\nhello")
+            #expect(try server.run("XRANGE", "hg:log:{eu/lobby}:eu/lobby", "-", "+") == "3-1\nat\n1000\nbody\nhello")
             #expect(try server.run("HGET", "hg:epochs:{eu/lobby}:eu/lobby", "3") == "1-")
-            #expect(try server.run("HMGET", "hg:meta:{eu/lobby}:eu/lobby", "fence", "head", "at") == "1.1\n3-1\n1000")
+            #expect(
+                try server.run("HMGET", "hg:meta:{eu/lobby}:eu/lobby", "fence", "head", "at", "bytes", "oldest")
+                    == "1.1\n3-1\n1000\n5\n1000")
             #expect(try server.run("GET", "hg:seen:{b}:@a{b}c") == "1234")
             #expect(
                 try server.run("HGET", "hg:members:{eu/lobby}:eu/lobby", "eu-west/eu-west-0#7/42")

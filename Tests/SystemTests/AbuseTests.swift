@@ -13,11 +13,13 @@ import Wire
               maxServerFrameBytes: 128KiB
               outboxBytesMax: 256KiB
               connectionsPerAddressMax: 40
+              publishesPerSecondMax: 200
             timings:
               handshakeTimeout: 1s
               helloTimeout: 5s
               connectionIdle: 1s
               writeTimeout: 2s
+              outboxStall: 2s
             """), .timeLimit(.minutes(3))) enum StrictDoors
 {}
 
@@ -83,24 +85,19 @@ extension StrictDoors {
             node = try await mesh.node("eu-west")
         }
 
-        private func residentBytes() throws -> Int {
-            let text = try String(contentsOfFile: "/proc/\(node.pid)/statm", encoding: .utf8)
-            return try #require(text.split(separator: " ").dropFirst().first.flatMap { Int($0) }) * Int(sysconf(Int32(_SC_PAGESIZE)))
-        }
-
         @Test("abuse", arguments: Abuse.all) func abuse(_ abuse: Abuse) async throws {
             let bystander = try await TestClient.connect(node, as: MeshUnderTest.unique("bystander"))
             let room = MeshUnderTest.unique("eu-west/quiet")
             try await bystander.subscribe(room)
             let before = try await Metrics.scrape(node.operationsURL)
-            let bytes = try residentBytes()
+            let bytes = try node.residentBytes()
             try await mesh.expectPasses(abuse.script, abuse.name)
             if let drop = abuse.drop {
                 try await eventually("\(drop) is counted \(abuse.count) times") {
                     try await Metrics.scrape(node.operationsURL).drops(drop) >= before.drops(drop) + Double(abuse.count)
                 }
             }
-            #expect(try residentBytes() < bytes + Self.growthBytesMax)
+            #expect(try node.residentBytes() < bytes + Self.growthBytesMax)
             let published = try await bystander.publish(room, "still here")
             _ = try await bystander.messages(room, until: published.key)
             await bystander.close()

@@ -30,6 +30,27 @@ import Testing
         var ratios: [Ratio]
     }
 
+    private struct Publish: Decodable {
+        struct Run: Decodable {
+            var rooms: Int
+            var acknowledgedPerSecond: Double
+            var messagesPerAppend: Double
+            var redisMicrosecondsPerPublish: Double
+        }
+        struct Reference: Decodable {
+            var messagesPerCall: Int
+            var callsInFlight: Int
+            var messagesPerSecond: Double
+        }
+        struct Ratio: Decodable {
+            var rooms: Int
+            var rounds: [Double]
+        }
+        var runs: [Run]
+        var references: [Reference]
+        var ratios: [Ratio]
+    }
+
     private func bench<Report: Decodable>(_ arguments: String...) async throws -> Report {
         let result = try await Program.run(Program.heliograph, ["bench"] + arguments + ["--json"], within: .seconds(60))
         try #require(result.code == 0, "\(result.errors)")
@@ -65,12 +86,22 @@ import Testing
         #expect(report.ratios.map(\.route) == Array(routes.dropFirst()))
     }
 
+    @Test("durable publishes, and redis-benchmark on the same server") func publish() async throws {
+        let report: Publish = try await bench(
+            "publish", "--rooms", "1,3", "--sessions", "6", "--window", "4", "--seconds", "0.2", "--rounds", "1")
+        #expect(report.runs.map(\.rooms) == [1, 3] && report.ratios.map(\.rooms) == [1, 3])
+        #expect(report.runs.allSatisfy { $0.acknowledgedPerSecond > 0 && $0.messagesPerAppend >= 1 && $0.redisMicrosecondsPerPublish > 0 })
+        #expect(report.references.allSatisfy { $0.messagesPerSecond > 0 && $0.messagesPerCall >= 1 })
+        #expect(report.references[0].callsInFlight == 1, "a room has one append under way")
+        #expect(report.ratios.allSatisfy { $0.rounds.count == 1 })
+    }
+
     @Test(
         "what cannot be measured is refused",
         arguments: [
             ["fanout", "--transport", "carrier-pigeon"], ["fanout", "--transport", "h2", "--streams", "0"],
             ["fanout", "--transport", "h2", "--baseline-only"], ["fanout", "--encoding", "xml"], ["connect", "--transport", "ws-resumed"],
-            ["connect", "--concurrency", "0"],
+            ["connect", "--concurrency", "0"], ["publish", "--rooms", "65"], ["publish", "--window", "1025"], ["resume", "--missed", "0"],
         ]) func refused(arguments: [String]) async throws
     {
         let result = try await Program.run(Program.heliograph, ["bench"] + arguments)

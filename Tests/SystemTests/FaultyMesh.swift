@@ -18,6 +18,7 @@ struct RoomPlace: Codable, Sendable {
 extension MeshUnderTest {
     /// Mends what a test that failed has left broken, so that the next one speaks for itself.
     func heal() async throws {
+        if local.options.linkProxies { try await local.healLinks() }
         for region in await local.regions {
             if let redis = region.redis {
                 if !redis.isRunning { try await local.startRedis(region.region) } else { kill(redis.pid, SIGCONT) }

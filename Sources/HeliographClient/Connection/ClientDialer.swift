@@ -82,13 +82,16 @@ struct ClientDialer: Sendable {
 struct AttemptFailure: Error {
     let error: HeliographClientError
     let cause: DisconnectCause
+    /// The wait that a refusal asks for.
+    let retryAfter: TimeSpan
 
     init(_ error: any Error) {
         self.init(error, DisconnectCause(error))
     }
 
-    init(_ error: any Error, _ cause: DisconnectCause) {
+    init(_ error: any Error, _ cause: DisconnectCause, retryAfter: TimeSpan = .zero) {
         self.error = error as? HeliographClientError ?? .connectFailed("\(error)")
         self.cause = cause
+        self.retryAfter = retryAfter
     }
 }

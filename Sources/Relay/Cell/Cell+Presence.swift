@@ -21,7 +21,7 @@ extension Cell {
         for session in lingering.expire(now: now) { hide(session) }
     }
 
-    private func hide(_ session: LingeringSessions<SessionHeir>.Session) {
+    func hide(_ session: LingeringSessions<SessionHeir>.Session) {
         for room in session.rooms { announce(.members(upserted: [], removed: [session.number]), in: room) }
     }
 

@@ -44,6 +44,18 @@ extension Cell: ClientFront {
         }
     }
 
+    /// What a session confirmed goes up with this tick.
+    func say(_ receipt: Receipt, in room: String) {
+        said.say(receipt, in: room)
+        scheduleTick()
+    }
+
+    func passReceipts() {
+        for (room, receipts) in said.take() {
+            post(.up(room: room, child: .cell(index), .receipts(receipts)), to: hubCell(of: room))
+        }
+    }
+
     /// A key for a publish that came without one: unique over nodes, their runs, sessions and time.
     func makeKey(for session: ClientSession) -> String {
         lastKey += 1
@@ -75,6 +87,7 @@ extension Cell {
         if fastTicks % 3 == 0 { for session in Array(sessions.values) { session.sweep(now: now) } }
         if fastTicks % 10 == 0 {
             for session in Array(sessions.values) { session.checkClock(now: now) }
+            expirePages(now: now)
             attachStoreIfDue()
         }
         if fastTicks % 100 == 0 { forgetIdleRooms(now: now) }
@@ -89,7 +102,7 @@ extension Cell {
             leaf.tick(now: now)
             if leaf.isSettled {
                 restlessLeaves[room] = nil
-                if leaf.isIdle { leaves[room] = nil }
+                if leaf.isIdle { forget(leaf) }
             }
         }
         for (room, hub) in restlessHubs {
@@ -98,15 +111,33 @@ extension Cell {
         }
     }
 
+    private func forget(_ leaf: LeafRoom) {
+        leaf.forgetEarlier()
+        leaves[leaf.name] = nil
+    }
+
     private func forgetIdleRooms(now: Instant) {
-        for (room, hub) in hubs where restlessHubs[room] == nil && hub.isIdle(now: now) { hubs[room] = nil }
+        for leaf in leaves.values { leaf.expireTail(now: now) }
+        for hub in hubs.values { hub.expireTail(now: now) }
+        for (room, hub) in hubs where restlessHubs[room] == nil && hub.isIdle(now: now) {
+            hub.forgetEarlier()
+            hubs[room] = nil
+        }
+    }
+
+    private func expirePages(now: Instant) {
+        for (id, reader) in readersWithPages {
+            reader.expire(now: now)
+            if reader.isSettled { readersWithPages[id] = nil }
+        }
     }
 
     func report() -> CellReport {
         CellReport(
             figures: figures, drops: drops, store: store.figures, storeState: store.state, sessions: sessions.count, rooms: leaves.count,
             hubs: hubs.count, rootedRooms: hubs.values.reduce(0) { $0 + ($1.root == nil ? 0 : 1) }, requests: requests.count,
-            doors: doors, multiplexers: tools.multiplexerCount, sends: tools.meter.sends, sentBytes: tools.meter.bytes,
+            tailBytes: tailBytes, admissionQueue: admission.waiting, storeGateWaiting: storeGate.waitingCount, doors: doors,
+            multiplexers: tools.multiplexerCount, sends: tools.meter.sends, sentBytes: tools.meter.bytes,
             partialSends: tools.meter.partialSends)
     }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import Logging
 import Membership
 import MeshConfiguration
@@ -49,10 +50,17 @@ final class Cell {
     /// Rooms with something to do at a later time.
     var restlessLeaves: [String: LeafRoom] = [:]
     var restlessHubs: [String: HubRoom] = [:]
+    /// Readers with pages to be forgotten soon.
+    var readersWithPages: [ObjectIdentifier: RoomReader] = [:]
+    /// Of all tails of this cell.
+    var tailBytes = 0
+    var said = SaidReceipts()
     var fastTicks = 0
     var isStopped = false
     var lastKey: UInt64 = 0
     let keyPrefix: String
+    private(set) lazy var admission = Admission(cell: self)
+    let storeGate: StoreGate
     /// Tells the rest of the node which epoch the store is in.
     let newsOfStore: @Sendable (UInt64) -> Void
 
@@ -61,6 +69,7 @@ final class Cell {
     private var dirtyHubs: [HubRoom] = []
     private var dirtyConnections: [ClientConnection] = []
     private var slowSessions: [ClientSession] = []
+    private var catchingUp: Deque<ClientSession> = []
     private(set) var tick: UInt64 = 1
     private var isTickScheduled = false
     private var scratch = ByteBuffer()
@@ -87,6 +96,7 @@ final class Cell {
         lingering = LingeringSessions(most: context.limits.lingeringSessionsMax / cells)
         rounds = AnnouncementRounds(node: context.node)
         requests = RequestTable(cell: index, cells: cells, most: context.limits.requestsInFlightMax)
+        storeGate = StoreGate(most: context.limits.backgroundStoreCallsMax)
         self.newsOfStore = newsOfStore
         let node = String(stableHash(context.node.description) % 46_656, radix: 36)
         keyPrefix = "\(node)\(String(context.owner.boot, radix: 36))\(index)"
@@ -134,7 +144,9 @@ final class Cell {
         isTickScheduled = false
         tools.tickBegan()
         figures.ticks += 1
+        advanceCatchUps()
         repeat {
+            passReceipts()
             drainInbox()
             flushHubs()
         } while !inbox.isEmpty
@@ -144,7 +156,26 @@ final class Cell {
         flushCells()
         flushLinks()
         tick += 1
-        endSlowSessions()
+        slowDownSessions()
+        if !catchingUp.isEmpty { scheduleTick() }
+    }
+
+    /// Sessions that read earlier messages take a page each in turn, some in each tick: those who are fed live do not wait for all of them.
+    private static let catchUpsPerTick = 64
+
+    private func advanceCatchUps() {
+        for _ in 0..<min(catchingUp.count, Self.catchUpsPerTick) {
+            let session = catchingUp.removeFirst()
+            session.isQueuedForCatchUp = false
+            session.advanceCatchUps()
+        }
+    }
+
+    func queueCatchUp(_ session: ClientSession) {
+        guard !session.isQueuedForCatchUp else { return }
+        session.isQueuedForCatchUp = true
+        catchingUp.append(session)
+        scheduleTick()
     }
 
     private func drainInbox() {
@@ -197,11 +228,11 @@ final class Cell {
         outToNodes.removeAll(keepingCapacity: true)
     }
 
-    private func endSlowSessions() {
+    private func slowDownSessions() {
         guard !slowSessions.isEmpty else { return }
         let slow = slowSessions
         slowSessions = []
-        for session in slow { session.endSlow() }
+        for session in slow { session.slowDown() }
     }
 
     // MARK: What a tick collects
@@ -273,6 +304,8 @@ final class Cell {
         case .hidden(let session, let isHidden): sessions[session]?.visibilityTold(isHidden)
         case .announced(let node, let mark): rounds.heard(mark, from: node)
         case .response(let response): response.origin.node == context.node ? complete(response) : pass(response)
+        case .nodeRequest(let request): route(request)
+        case .endSessions(let user): endSessions(of: user)
         case .topology(let newer): learn(newer)
         case .linkUp(let link): linkUp(link)
         case .linkDown(let node, let number): linkDown(node, number)
@@ -345,9 +378,7 @@ final class Cell {
     /// Asks the root of a room. Answers exactly once, later in this tick or in another one.
     func ask(_ room: String, _ ask: RootRequest.Ask, deadline: TimeSpan, _ completion: @escaping RequestTable.Completion) {
         guard let id = requests.add(deadline: Clock.now() + deadline, completion) else {
-            drops.count(.requestTableFull)
-            let refusal = Refusal(.exhausted, "too many requests are under way on this node", retryAfterMs: 1000)
-            return loop.assumeIsolated().execute { completion(.refused(refusal)) }
+            return refuseLater(completion)
         }
         post(.request(room: room, RootRequest(origin: context.owner, id: id, hops: 0, ask: ask)), to: hubCell(of: room))
     }
@@ -356,9 +387,13 @@ final class Cell {
     static let hopsMax = 5
 
     private func route(_ room: String, _ request: RootRequest) {
+        if case .replay(let start) = request.ask { return hub(room).replay(start, for: request) }
+        if place(of: room) == .root { hub(room).root?.serve(request) } else { forward(room, request) }
+    }
+
+    /// One node further towards the root.
+    private func forward(_ room: String, _ request: RootRequest) {
         switch place(of: room) {
-        case .root:
-            hub(room).root?.serve(request)
         case .under(let next):
             guard request.hops < Self.hopsMax, isLinked(to: next) else {
                 drops.count(.noRoute)
@@ -367,10 +402,27 @@ final class Cell {
             var onward = request
             onward.hops += 1
             send(RequestCodec.frame(room, onward), to: next)
-        case .unknown:
+        case .root, .unknown:
             answer(request, .refused(Refusal(.unreachable, "the room's home is not known yet", retryAfterMs: 1000)))
         }
     }
+
+    /// Asks the level above this node for messages of a room; `hops` are those of whoever asked here.
+    func askAbove(_ room: String, _ start: ReplayStart, hops: Int, _ completion: @escaping RequestTable.Completion) {
+        guard let id = requests.add(deadline: Clock.now() + context.timings.requestDeadline, completion) else {
+            return refuseLater(completion)
+        }
+        forward(room, RootRequest(origin: context.owner, id: id, hops: hops, ask: .replay(start)))
+    }
+
+    private func refuseLater(_ completion: @escaping RequestTable.Completion) {
+        drops.count(.requestTableFull)
+        let refusal = Refusal(.exhausted, "too many requests are under way on this node", retryAfterMs: 1000)
+        loop.assumeIsolated().execute { completion(.refused(refusal)) }
+    }
+
+    /// Has its pages forgotten in time.
+    func keepsPages(_ reader: RoomReader) { readersWithPages[ObjectIdentifier(reader)] = reader }
 
     func answer(_ request: RootRequest, _ answer: RootResponse.Answer) {
         pass(RootResponse(origin: request.origin, id: request.id, hops: 0, answer: answer))

@@ -10,8 +10,13 @@ struct CellFigures: Sendable {
         case timedOut = "deadline_exceeded"
     }
 
+    enum AdmissionOutcome: String, CaseIterable, Sendable {
+        case admitted, queued, refused
+    }
+
     var ticks: UInt64 = 0
     var hellos: UInt64 = 0
+    var admissions: [AdmissionOutcome: UInt64] = [:]
     var deliveries: UInt64 = 0
     var publishes: [PublishOutcome: UInt64] = [:]
     /// At roots.
@@ -19,18 +24,33 @@ struct CellFigures: Sendable {
     var publishedEphemeral: UInt64 = 0
     var publishedDuplicate: UInt64 = 0
     var appendBatches: UInt64 = 0
+    /// Replays that a level did not have and asked for.
+    var replayAsks: UInt64 = 0
+    /// Sessions that were served from history because they read too slowly.
+    var fellBehind: UInt64 = 0
+    var replayed: UInt64 = 0
+    /// Taken from sessions.
+    var receipts: UInt64 = 0
+    /// Writes of roots, each of all receipts of a room that moved.
+    var receiptWrites: UInt64 = 0
     var tlsHandshakes: UInt64 = 0
     var tlsResumptions: UInt64 = 0
 
     mutating func add(_ other: CellFigures) {
         ticks += other.ticks
         hellos += other.hellos
+        admissions.merge(other.admissions, uniquingKeysWith: +)
         deliveries += other.deliveries
         publishes.merge(other.publishes, uniquingKeysWith: +)
         publishedHome += other.publishedHome
         publishedEphemeral += other.publishedEphemeral
         publishedDuplicate += other.publishedDuplicate
         appendBatches += other.appendBatches
+        replayAsks += other.replayAsks
+        fellBehind += other.fellBehind
+        replayed += other.replayed
+        receipts += other.receipts
+        receiptWrites += other.receiptWrites
         tlsHandshakes += other.tlsHandshakes
         tlsResumptions += other.tlsResumptions
     }
@@ -47,6 +67,11 @@ struct CellReport: Sendable {
     var hubs: Int
     var rootedRooms: Int
     var requests: Int
+    var tailBytes: Int
+    /// Hellos that wait for their turn.
+    var admissionQueue: Int
+    /// Calls to the store that wait for their turn.
+    var storeGateWaiting: Int
     var doors: [ClientConnection.Door: Int]
     /// HTTP/2 connections.
     var multiplexers: Int

@@ -27,6 +27,8 @@ enum CellMessage: Sendable {
     /// Whether the user of a session of this cell hides.
     case hidden(session: UInt64, Bool)
     case announced(NodeID, AnnouncementRounds.Mark)
+    case nodeRequest(NodeRequest)
+    case endSessions(user: String)
     case topology(Topology)
     case linkUp(MeshLink)
     /// A newer link to the same node may be up already.

@@ -170,9 +170,10 @@ final class MeshDriver: MeshLinksDelegate {
     private func message(_ frame: MeshTreeFrame, from node: NodeID) -> (cell: Int, CellMessage)? {
         let hub = Int(stableHash(frame.room) % UInt64(ports.count))
         switch frame.frame {
-        case .join, .leave, .announcement, .typingIntent:
+        case .join, .leave, .announcement, .typingIntent, .receiptsSaid:
             return TreeCodec.up(frame).map { (hub, .up(room: frame.room, child: .node(node), $0)) }
-        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .memberList, .hidden:
+        case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .receiptsChanged, .directReceipt,
+            .deleted, .headAnnounced, .memberList, .hidden:
             return TreeCodec.down(frame).map { (hub, .downToHub(room: frame.room, parent: node, $0)) }
         case .request(let request):
             return RequestCodec.request(request).map { (hub, .request(room: frame.room, $0)) }
@@ -180,6 +181,8 @@ final class MeshDriver: MeshLinksDelegate {
             let isOwn = response.origin.region == context.region.name && response.origin.node == context.node.name
             let cell = isOwn ? RequestTable.cell(of: response.id, cells: ports.count) : 0
             return RequestCodec.response(response).map { (cell, .response($0)) }
+        case .nodeRequest(let request):
+            return DataCodec.request(request).map { (0, .nodeRequest($0)) }
         case .sessionTaken(let said):
             return SessionTaken(said).map { taken in
                 (taken.owner.node == context.node ? Int(taken.number % UInt64(ports.count)) : 0, .taken(taken))

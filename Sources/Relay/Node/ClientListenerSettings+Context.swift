@@ -1,5 +1,6 @@
 import HTTP2
 import MeshConfiguration
+import Session
 import TLS
 import Transport
 
@@ -10,7 +11,10 @@ extension ClientListenerSettings {
         let limits = context.limits
         let timings = context.timings
         helloBytesMax = limits.maxHelloBytes
-        outboxBytesMax = limits.outboxBytesMax
+        let ladder = ConsumerLadder(outboxBytesMax: limits.outboxBytesMax)
+        outbox = OutboxSteps(
+            drainedBytes: ladder.drainedBytes, sheddingBytes: ladder.sheddingBytes, behindBytes: ladder.pullingBytes,
+            bytesMax: limits.outboxBytesMax)
         handshakeTimeout = timings.handshakeTimeout
         idleTimeout = timings.connectionIdle
         writeTimeout = timings.writeTimeout

@@ -85,6 +85,35 @@ struct NodeInspector: RelayInspector {
     }
 
     func metrics() async -> [MetricFamily] { await running?.metrics() ?? [] }
+
+    // MARK: Stored data
+
+    func deleteRoom(_ room: String) async -> DeletionReport {
+        guard let running else { return DeletionReport(room: room, regions: [], missing: [notStarted]) }
+        var deletion = Deletion(node: running)
+        return await deletion.delete(room: room)
+    }
+
+    func deleteUser(_ user: String) async -> DeletionReport {
+        guard let running else { return DeletionReport(user: user, regions: [], missing: [notStarted]) }
+        var deletion = Deletion(node: running)
+        return await deletion.delete(user: user)
+    }
+
+    private var notStarted: DeletionReport.Missing {
+        .init(region: configuration.node.region.name, reason: "the node has not started yet")
+    }
+
+    func export(_ user: String) async -> Result<AsyncStream<ByteBuffer>, ExportFault> {
+        guard let running else { return .failure(ExportFault(reason: "the node has not started yet")) }
+        let export = UserExport(user: user, node: running)
+        do throws(Refusal) {
+            try await export.begin()
+        } catch {
+            return .failure(ExportFault(reason: error.message))
+        }
+        return .success(AsyncStream { await export.nextPage() })
+    }
 }
 
 extension [Readiness.Check] {
@@ -116,14 +145,7 @@ extension RunningNode {
 
     /// Asks the root of a room, wherever it is. Nil if it did not answer in time.
     func describe(_ room: String) async -> RoomDescription? {
-        let port = ports[0]
-        let deadline = TimeSpan.seconds(2)
-        let answer = try? await port.loop.flatSubmit {
-            let promise = port.loop.makePromise(of: RootResponse.Answer.self)
-            port.cell.value.ask(room, .describe, deadline: deadline) { promise.succeed($0) }
-            return promise.futureResult
-        }.get()
-        guard case .description(let description) = answer else { return nil }
+        guard case .description(let description) = await ask(room, .describe, within: .seconds(2)) else { return nil }
         return description
     }
 }

@@ -41,7 +41,23 @@ extension RunningNode {
             .gauge("heliograph_rooted_rooms", help: "Rooms rooted on this node.", sum(\.rootedRooms)),
             .gauge("heliograph_requests_in_flight", help: "Requests to roots without an answer yet.", sum(\.requests)),
             .counter("heliograph_hellos_total", help: "Sessions started.", total(\.figures.hellos)),
+            MetricFamily(
+                "heliograph_admissions_total", .counter, help: "Hellos by what became of them at the door of their cell.",
+                samples: CellFigures.AdmissionOutcome.allCases.map { outcome in
+                    .init(.integer(total { $0.figures.admissions[outcome] ?? 0 }), .init("outcome", outcome.rawValue))
+                }),
+            .gauge("heliograph_admission_queue", help: "Hellos that wait for their turn.", sum(\.admissionQueue)),
+            .gauge(
+                "heliograph_background_store_calls_waiting", help: "Calls to the store that wait for their turn.", sum(\.storeGateWaiting)),
             .counter("heliograph_deliveries_total", help: "Messages fanned out to sessions.", total(\.figures.deliveries)),
+            .counter("heliograph_replayed_messages_total", help: "Earlier messages sent to sessions.", total(\.figures.replayed)),
+            .counter(
+                "heliograph_replay_asks_total", help: "Reads of earlier messages that a level asked the one above, or the log, for.",
+                total(\.figures.replayAsks)),
+            .counter(
+                "heliograph_slow_sessions_total", help: "Times that a session read too slowly and was served from history.",
+                total(\.figures.fellBehind)),
+            .gauge("heliograph_tail_bytes", help: "Recent messages kept for those who missed some.", sum(\.tailBytes)),
             .counter("heliograph_sends_total", help: "send() calls that reached the kernel.", total(\.sends)),
             .counter("heliograph_sent_bytes_total", help: "Bytes sent to clients directly.", total(\.sentBytes)),
             .counter("heliograph_partial_sends_total", help: "Sends of which the kernel took a part only.", total(\.partialSends)),
@@ -65,6 +81,10 @@ extension RunningNode {
                 "heliograph_root_publishes_total", .counter, help: "Messages ordered by roots on this node.", samples: rooted),
             .counter("heliograph_root_duplicates_total", help: "Publishes whose key was known.", figures.publishedDuplicate),
             .counter("heliograph_root_append_batches_total", help: "Appends to the store, each of one batch.", figures.appendBatches),
+            .counter("heliograph_receipts_total", help: "Receipts of this node's sessions.", figures.receipts),
+            .counter(
+                "heliograph_root_receipt_writes_total", help: "Writes of receipts to the store, each of a room's latest.",
+                figures.receiptWrites),
         ]
     }
 

@@ -101,10 +101,15 @@ public final class RelayNode: Service {
         }
     }
 
-    /// `send` calls to clients since the start, and their bytes.
-    public func sent() async -> (sends: UInt64, bytes: UInt64) {
+    /// Since the start.
+    public func traffic() async -> RelayTraffic {
         let reports = await running.withLock { $0 }?.reports() ?? []
-        return reports.reduce((0, 0)) { ($0.0 + $1.sends, $0.1 + $1.sentBytes) }
+        return reports.reduce(into: RelayTraffic()) { sum, report in
+            sum.sends += report.sends
+            sum.sentBytes += report.sentBytes
+            sum.acknowledged += report.figures.publishes[.acknowledged] ?? 0
+            sum.appendBatches += report.figures.appendBatches
+        }
     }
 
     // MARK: Start

@@ -74,13 +74,15 @@ extension ClientSession {
     ///
     /// - Parameter frame: the same diff, made once for all who listen.
     func push(_ diff: MemberDiff, in room: String, as frame: RelayServerFrame) {
-        guard awaitsOwnJoin.contains(room), let index = diff.joined.firstIndex(where: { $0.user == user }) else { return push(frame) }
+        guard awaitsOwnJoin.contains(room), let index = diff.joined.firstIndex(where: { $0.user == user }) else {
+            return push(frame, room: room, diff)
+        }
         awaitsOwnJoin.remove(room)
         var rest = diff
         let own = rest.joined.remove(at: index)
         if own != ownMember { rest.updated.append(own) }
         guard !rest.isEmpty else { return }
-        push(.with { $0.roomPresence = .init(room, rest) })
+        push(.with { $0.roomPresence = .init(room, rest) }, room: room, rest)
     }
 
     func setPresence(_ ask: RelayPresence, id: UInt32) throws(RequestFault) {
@@ -165,9 +167,11 @@ extension ClientSession {
     /// Nothing more comes from the room.
     private func detach(from room: String) {
         awaitsOwnJoin.remove(room)
+        catchUps[room] = nil
+        keptBack?.forget(room)
         guard let subscription = subscriptions.removeValue(forKey: room), let leaf = cell.leaves[room] else { return }
         if subscription.isLive { leaf.removeRecipient(connection) }
-        leaf.listen(self, presence: false, typing: false)
+        leaf.listen(self, [])
         leaf.remove(subscription.interest)
     }
 

@@ -27,6 +27,12 @@ extension ClientSession {
     func publish(_ ask: RelayPublish, id: UInt32, _ grants: Grants) throws(RequestFault) {
         try check(ask, grants)
         let limits = cell.context.limits
+        guard publishRate.take(now: Clock.now()) else {
+            throw RequestFault(
+                code: .resourceExhausted, message: "this session publishes faster than it may",
+                retryAfterMs: publishRate.wait.milliseconds + 1,
+                drop: .publishRate)
+        }
         guard publishesInFlight < limits.publishesInFlightPerSessionMax else {
             cell.drops.count(.publishQueueFull)
             throw RequestFault(code: .resourceExhausted, message: "too many publishes of this session are under way", retryAfterMs: 250)
@@ -139,7 +145,7 @@ extension ClientSession {
             let fault = RequestFault(refusal)
             cell.figures.publishes[fault.code == .resourceExhausted ? .exhausted : .unavailable, default: 0] += 1
             fail(pending.id, fault)
-        case .history, .members, .description:
+        case .history, .replayed, .members, .description, .data, .unread, .done:
             fail(pending.id, RequestFault(code: .internal, message: "the room's root answered something else", drop: .protocolError))
         }
         closeWhenSettled()
@@ -160,6 +166,7 @@ extension ClientSession {
 
     /// Now and then: repeats what has not been heard of and gives up what has waited too long.
     func sweep(now: Instant) {
+        if !catchUps.isEmpty { advanceCatchUps() }
         guard publishesInFlight > 0 else { return }
         for room in Array(publishes.keys) {
             for expired in publishes[room]?.expire(now: now) ?? [] { giveUp(expired) }

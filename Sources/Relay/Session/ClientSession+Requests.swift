@@ -32,8 +32,8 @@ extension ClientSession {
         case .ping: reply(id, .pong(.init()), always: true)
         case .goodbye: leaveByGoodbye()
         case .hello: throw RequestFault(code: .failedPrecondition, message: "hello was said already", drop: .invalidRequest)
-        case .receipt: throw .unimplemented("receipts are not available yet")
-        case .unread: throw .unimplemented("unread counts are not available yet")
+        case .receipt(let receipt): try confirm(receipt, id: id, grants)
+        case .unread(let ask): try countUnread(ask, id: id, grants)
         case .refresh: throw .unimplemented("refreshing a token is not available yet")
         case nil: throw .invalid("a frame must hold exactly one request")
         }
@@ -57,7 +57,7 @@ extension ClientSession {
         }
     }
 
-    private func check(_ permission: Permission, in room: String, _ grants: Grants) throws(RequestFault) {
+    func check(_ permission: Permission, in room: String, _ grants: Grants) throws(RequestFault) {
         try checkRoom(room)
         guard grants.allows(permission, in: room) else {
             throw .denied("the token does not allow to \(permission.rawValue) in \(room)")
@@ -67,27 +67,58 @@ extension ClientSession {
     // MARK: Rooms
 
     private func subscribe(_ ask: RelaySubscribe, id: UInt32, _ grants: Grants) throws(RequestFault) {
-        try check(.subscribe, in: ask.room, grants)
-        if ask.hasFrom { throw .unimplemented("replay (subscribe.from) is not available yet") }
-        if ask.receipts { throw .unimplemented("receipts are not available yet") }
-        if ask.presence { try check(.presence, in: ask.room, grants) }
-        var interest: Interest = [.messages]
-        if ask.presence { interest.insert(.presence) }
-        if ask.typing { interest.insert(.typing) }
-        let leaf = cell.leaf(ask.room)
-        let old = subscriptions[ask.room]
-        guard old != nil || subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
+        let interest = try interest(in: ask.room, presence: ask.presence, typing: ask.typing, receipts: ask.receipts, grants)
+        guard subscriptions[ask.room] != nil || subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
             throw RequestFault(code: .resourceExhausted, message: "a session may be in that many rooms only", drop: .invalidRequest)
         }
-        subscriptions[ask.room] = Subscription(interest: interest, isLive: old?.isLive ?? false)
-        // Announced before the join, so that the members with which it is answered include her.
-        if old == nil { present(in: ask.room) }
-        leaf.add(interest)
-        if let old { leaf.remove(old.interest) }
-        leaf.whenCovered(interest) { [weak self] reached in self?.subscribed(leaf, interest, id: id, reached: reached) }
+        // Whoever is in the room already has what is to be had: a replay would come out of order.
+        let start = subscriptions[ask.room] == nil && ask.hasFrom ? try start(of: ask.from) : nil
+        let leaf = enter(ask.room, interest)
+        leaf.whenCovered(interest) { [weak self] reached in
+            if reached, let start, self?.isNew(leaf) == true { return self?.replay(leaf.name, from: start, .reply(id)) ?? () }
+            self?.whenReceiptsKnown(leaf, reached ? interest : []) {
+                self?.subscribed(leaf, interest, id: id, reached: reached, receipts: $0)
+            }
+        }
     }
 
-    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool) {
+    /// What a session may hear in a room, of what it wants to.
+    func interest(
+        in room: String, presence: Bool, typing: Bool, receipts: Bool, _ grants: Grants
+    ) throws(RequestFault) -> Interest {
+        try check(.subscribe, in: room, grants)
+        if presence { try check(.presence, in: room, grants) }
+        var interest: Interest = [.messages]
+        if presence { interest.insert(.presence) }
+        if typing { interest.insert(.typing) }
+        if receipts { interest.insert(.receipts) }
+        return interest
+    }
+
+    private func start(of from: RelayFrom) throws(RequestFault) -> ReplayStart {
+        switch from.start {
+        case .position(let position): return .after(position.place)
+        case .last(let count): return .last(Int(count))
+        case nil: throw .invalid("from needs a position or last")
+        }
+    }
+
+    /// Makes the session a member of the room, or changes what it is told there.
+    func enter(_ room: String, _ interest: Interest) -> LeafRoom {
+        let leaf = cell.leaf(room)
+        let old = subscriptions[room]
+        subscriptions[room] = Subscription(interest: interest, isLive: old?.isLive ?? false)
+        // Announced before the join, so that the members with which it is answered include her.
+        if old == nil { present(in: room) }
+        leaf.add(interest)
+        if let old { leaf.remove(old.interest) }
+        return leaf
+    }
+
+    /// Nothing of the room has been sent or asked for yet.
+    private func isNew(_ leaf: LeafRoom) -> Bool { subscriptions[leaf.name]?.isLive == false && catchUps[leaf.name] == nil }
+
+    private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool, receipts: [RelayReceiptState]) {
         guard !isEnded else { return }
         guard let subscription = subscriptions[leaf.name] else {
             return fail(id, .unavailable("the subscription ended before the room's home was reached"))
@@ -96,15 +127,21 @@ extension ClientSession {
             if !subscription.isLive { leave(leaf.name) }
             return fail(id, .unavailable("the room's home cannot be reached now"))
         }
-        leaf.listen(self, presence: subscription.interest.contains(.presence), typing: subscription.interest.contains(.typing))
-        if !subscription.isLive {
+        if isNew(leaf) {
             subscriptions[leaf.name]?.isLive = true
             leaf.addRecipient(connection)
         }
-        reply(id, .subscribed(state(of: leaf, interest)))
+        listen(to: leaf)
+        var subscribed = state(of: leaf, interest)
+        subscribed.receipts = receipts
+        reply(id, .subscribed(subscribed))
     }
 
-    private func state(of leaf: LeafRoom, _ interest: Interest) -> RelaySubscribed {
+    func listen(to leaf: LeafRoom) {
+        if let interest = subscriptions[leaf.name]?.interest { leaf.listen(self, interest) }
+    }
+
+    func state(of leaf: LeafRoom, _ interest: Interest) -> RelaySubscribed {
         var members: [Member] = []
         var count = leaf.memberCount
         if interest.contains(.presence) {
@@ -118,7 +155,7 @@ extension ClientSession {
         }
         return .with {
             $0.room = leaf.name
-            $0.head = RelayPosition(leaf.head)
+            $0.head = RelayPosition(leaf.head ?? .zero)
             $0.recovered = false
             $0.replayed = 0
             $0.members = members.sorted { $0.user < $1.user }.prefix(MemberPublication.listMaxDefault).map(RelayMember.init)
@@ -155,7 +192,7 @@ extension ClientSession {
         }
     }
 
-    private func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
+    func failed(_ id: UInt32, _ answer: RootResponse.Answer) {
         guard case .refused(let refusal) = answer else {
             return fail(id, RequestFault(code: .internal, message: "the room's root answered something else", drop: .protocolError))
         }
@@ -207,6 +244,7 @@ extension ClientSession {
     }
 
     func stopWatching(_ user: String) {
+        keptBack?.forget(watched: user)
         guard let leaf = cell.leaves[NameRules.inbox(of: user)] else { return }
         leaf.watch(self, false)
         leaf.remove(.presence)

@@ -14,7 +14,7 @@ import Wire
 final class ClientSession: ClientConnectionDelegate {
     enum State {
         case awaitingHello
-        /// The token is being checked; nothing else is read meanwhile.
+        /// The hello waits for its turn, then its token is checked; nothing else is read meanwhile.
         case verifying
         case active(Grants)
         case ended
@@ -41,6 +41,17 @@ final class ClientSession: ClientConnectionDelegate {
     /// Above every number used in any room, so that a queue that was emptied and forgotten goes on above its old numbers.
     var nextPublishNumber: UInt64 = 1
     var typingIn: [String: Instant] = [:]
+    /// Rooms with earlier messages to be sent first.
+    var catchUps: [String: CatchUp] = [:]
+    var lastCatchUp: UInt64 = 0
+    /// Until the welcome is sent.
+    var resumption: Resumption?
+    var keptBack: KeptBack?
+    /// Whether the cell has it on its list of those to go on with.
+    var isQueuedForCatchUp = false
+    var publishRate: TokenBucket
+    /// Rooms that the root of the user's inbox was told of.
+    var notedRooms: Set<String> = []
     /// Frames that arrived while the token was checked.
     private var held: [RelayClientFrame] = []
     private var heldBytes = 0
@@ -71,7 +82,10 @@ final class ClientSession: ClientConnectionDelegate {
         self.cell = cell
         self.connection = connection
         self.number = number
-        clock = SessionClock(openedAt: Clock.now(), helloTimeout: cell.context.timings.helloTimeout)
+        let now = Clock.now()
+        clock = SessionClock(openedAt: now, helloTimeout: cell.context.timings.helloTimeout)
+        let rate = cell.context.limits.publishesPerSecondMax
+        publishRate = TokenBucket(perSecond: rate, burst: 2 * rate, now: now)
     }
 
     var grants: Grants? {
@@ -121,8 +135,6 @@ final class ClientSession: ClientConnectionDelegate {
         if violation.code == WebSocketCloseCode.messageTooBig { say(.frameTooLarge, violation.reason) }
     }
 
-    func connectionIsSlow() { cell.queueSlow(self) }
-
     /// The peer does not read: what waits for it is given up, and it reads history when it comes back.
     func endSlow() {
         guard !isEnded else { return }
@@ -151,7 +163,7 @@ final class ClientSession: ClientConnectionDelegate {
         return clientLeft ? .byClient : .lost
     }
 
-    private func end() {
+    func end() {
         guard !isEnded else { return }
         leaveEverything(lingeringFor: lingering(after: manner))
         state = .ended
@@ -167,23 +179,40 @@ final class ClientSession: ClientConnectionDelegate {
             guard case .hello(let hello) = frame.frame else {
                 return goodbye(.unauthenticated, "hello comes first")
             }
-            verify(hello, id: frame.id)
-        case .verifying:
-            guard held.count < Self.heldFramesMax else { return goodbye(.rateLimitAbused, "too many frames before the welcome") }
-            held.append(frame)
+            state = .verifying
+            cell.admission.consider(hello, id: frame.id, of: self)
+        case .verifying: hold(frame)
         case .active(let grants):
+            guard resumption == nil else { return hold(frame) }
             countUnanswered(frame)
             handle(frame, grants)
         case .ended: break
         }
     }
 
+    private func hold(_ frame: RelayClientFrame) {
+        guard held.count < Self.heldFramesMax else { return goodbye(.rateLimitAbused, "too many frames before the welcome") }
+        held.append(frame)
+    }
+
+    /// What came before the welcome.
+    func receiveHeld() {
+        // Even if the client has said its last: what it said before is done first.
+        let wasFinishing = isFinishing
+        isFinishing = false
+        let frames = held
+        held = []
+        for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
+        isFinishing = wasFinishing
+        closeWhenSettled()
+    }
+
     private func countUnanswered(_ frame: RelayClientFrame) {
         if frame.id != 0 { unanswered += 1 }
     }
 
-    private func verify(_ hello: RelayHello, id: UInt32) {
-        state = .verifying
+    /// Its turn has come.
+    func admitted(_ hello: RelayHello, id: UInt32) {
         let tokens = cell.context.tokens
         let bound = NIOLoopBound(self, eventLoop: cell.loop)
         let token = hello.token
@@ -219,24 +248,27 @@ final class ClientSession: ClientConnectionDelegate {
         state = .active(grants)
         device = opening.device
         status = opening.status
-        if let ticket = opening.ticket { identity = ticket.nextIdentity(now: Clock.wall()) }
         clock.started(heartbeat: opening.heartbeat, now: Clock.now())
         connection.limitMessages(to: Self.framesPerMessage * cell.context.limits.maxFrameBytes)
         cell.figures.hellos += 1
-        // Even if the client has said its last: what it said before is done first.
-        let wasFinishing = isFinishing
-        isFinishing = false
-        reply(id, .welcome(welcome(opening)))
+        if let ticket = opening.ticket { identity = ticket.nextIdentity(now: Clock.wall()) }
         beginPresence()
-        let frames = held
-        held = []
-        for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
-        if let ticket = opening.ticket { tellPredecessor(ticket) }
-        isFinishing = wasFinishing
-        closeWhenSettled()
+        defer { if let ticket = opening.ticket { tellPredecessor(ticket) } }
+        guard hello.resume.isEmpty else {
+            return resume(hello.resume, grants) { [weak self] resumed in self?.greet(opening, resumed, id: id) }
+        }
+        greet(opening, [], id: id)
+        receiveHeld()
     }
 
-    private func welcome(_ opening: SessionOpening) -> RelayWelcome {
+    private func greet(_ opening: SessionOpening, _ resumed: [RelayResumed], id: UInt32) {
+        let wasFinishing = isFinishing
+        isFinishing = false
+        reply(id, .welcome(welcome(opening, resumed)))
+        isFinishing = wasFinishing
+    }
+
+    private func welcome(_ opening: SessionOpening, _ resumed: [RelayResumed]) -> RelayWelcome {
         let inbox = NameRules.inbox(of: user)
         return .with {
             $0.session = ticketText
@@ -250,6 +282,7 @@ final class ClientSession: ClientConnectionDelegate {
             }
             $0.heartbeatSeconds = UInt32(opening.heartbeat.milliseconds / 1000)
             $0.maxFrameBytes = UInt32(cell.context.limits.maxFrameBytes)
+            $0.resumed = resumed
         }
     }
 
@@ -293,6 +326,15 @@ final class ClientSession: ClientConnectionDelegate {
         if let drop = code.dropReason { cell.drops.count(drop) }
         say(code, reason)
         connection.close(code: code.rawValue, reason: reason)
+    }
+
+    /// More come than can be served: the client is told when its turn is.
+    func turnAway(id: UInt32, afterMs: Int) {
+        guard case .verifying = state, !saidGoodbye else { return }
+        let reason = "too many sessions come at once"
+        fail(id, RequestFault(code: .unavailable, message: reason, retryAfterMs: afterMs, drop: .admissionRefused))
+        say(.overloaded, reason, afterMs: afterMs)
+        connection.close(code: CloseCode.overloaded.rawValue, reason: reason)
     }
 
     private func say(_ code: CloseCode, _ reason: String, edges: [String] = [], afterMs: Int = 0) {
@@ -345,6 +387,7 @@ final class ClientSession: ClientConnectionDelegate {
         case .close(let code):
             return goodbye(code, code == .helloTimeout ? "no hello in time" : "nothing heard in time")
         }
+        if connection.stalledFor >= cell.context.timings.outboxStall { return endSlow() }
         if let grants, grants.expiresAt * 1000 <= Clock.wall() { goodbye(.tokenExpired, "the token has expired") }
     }
 }

@@ -18,7 +18,6 @@ struct SessionOpening {
         _ hello: RelayHello, _ grants: Grants, tickets: SessionTickets, defaultHeartbeat: TimeSpan
     ) throws(RequestFault) {
         let ticket = hello.session.isEmpty ? nil : try Self.ticket(hello.session, grants, tickets)
-        if !hello.resume.isEmpty { throw .unimplemented("resuming (hello.resume) is not available yet") }
         let seconds = hello.hasHeartbeatSeconds ? Int(hello.heartbeatSeconds) : defaultHeartbeat.milliseconds / 1000
         guard Self.heartbeatSeconds.contains(seconds) else { throw .invalid("heartbeatSeconds must be 5 to 60") }
         guard hello.device.utf8.count <= Self.deviceBytesMax else { throw .invalid("a device id has at most 128 bytes") }

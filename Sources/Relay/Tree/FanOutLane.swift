@@ -26,10 +26,10 @@ struct FanOutLane {
     }
 
     @inline(__always)
-    func deliver(queueingFlushesOn cell: Cell) {
+    func deliver(isEphemeral: Bool, queueingFlushesOn cell: Cell) {
         batch.withBytes { bytes in
             for index in recipients.indices {
-                recipients[index]._withUnsafeGuaranteedRef { if $0.deliver(bytes) { cell.queueFlush($0) } }
+                recipients[index]._withUnsafeGuaranteedRef { if $0.deliver(bytes, isEphemeral: isEphemeral) { cell.queueFlush($0) } }
             }
         }
     }

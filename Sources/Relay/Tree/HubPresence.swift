@@ -15,7 +15,6 @@ final class HubPresence {
     private var mirror = MemberMirror()
     /// As the parent last answered, for those who did not ask to be told about members.
     private var countAtJoin = 0
-    private var isQueued = false
 
     /// What is larger is announced in several frames of a link.
     private static let frameBytesGoal = 768 << 10
@@ -36,7 +35,7 @@ final class HubPresence {
     func changeOwned(_ upserted: [MemberEntry], _ removed: [UInt64]) {
         for session in removed { owned.remove(session) }
         for entry in upserted { owned.upsert(entry) }
-        queue()
+        hub.queue()
     }
 
     /// What a node below says.
@@ -60,7 +59,7 @@ final class HubPresence {
             root.presence.changed(by: update, from: child)
         } else {
             announcements.append(update)
-            queue()
+            hub.queue()
         }
     }
 
@@ -98,16 +97,9 @@ final class HubPresence {
         apply(update, from: local)
     }
 
-    private func queue() {
-        guard !isQueued else { return }
-        isQueued = true
-        cell.queueFlush(hub)
-    }
-
     /// At the end of a tick: everything that changed below goes up as one announcement.
     func flush() {
         takeOwnedChanges()
-        isQueued = false
         guard hub.root == nil, let parent = hub.parent else { return announcements.removeAll() }
         sendAnnouncements(to: parent)
     }
@@ -153,6 +145,9 @@ final class HubPresence {
         state.lastSeen = root?.presence.lastSeen ?? mirror.lastSeen
         state.isSettling = root?.presence.isSettling ?? mirror.isSettling
     }
+
+    /// The user whose inbox the room is was deleted.
+    func forgetLastSeen() { mirror.forgetLastSeen() }
 
     // MARK: Who is hidden
 

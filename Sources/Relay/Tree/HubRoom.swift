@@ -19,7 +19,11 @@ final class HubRoom {
     private var feed: OrderedFeed<RoomMessage>
     private(set) lazy var presence = HubPresence(hub: self)
     private(set) var typing = TypingTable()
+    private(set) lazy var receipts = HubReceipts(hub: self)
+    private var isQueued = false
     private var fetching: Fetch?
+    private var heads = HeadAnnouncer()
+    private var ownReader: RoomReader?
     private var usedAt = Clock.now()
 
     init(name: String, cell: Cell) {
@@ -32,6 +36,18 @@ final class HubRoom {
     private func forgetFeedIfUnfollowed() {
         guard root == nil, feed.head != nil, !uplink.covers(.messages), !children.interest.contains(.messages) else { return }
         feed = Self.makeFeed(cell)
+        forgetEarlier()
+    }
+
+    func forgetEarlier() { ownReader?.forget() }
+    func expireTail(now: Instant) { ownReader?.expireTail(now: now) }
+
+    /// Made when the first message passes or somebody asks for one: most rooms of a node have no use for it.
+    private var reader: RoomReader {
+        if let ownReader { return ownReader }
+        let reader = RoomReader(cell: cell) { [unowned self] in askAbove($0, hops: $1, $2) }
+        ownReader = reader
+        return reader
     }
 
     private static func makeFeed(_ cell: Cell) -> OrderedFeed<RoomMessage> {
@@ -43,14 +59,17 @@ final class HubRoom {
 
     /// Nothing waits for a time to pass.
     var isSettled: Bool {
-        uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && !children.hasUnanswered && (root?.isSettled ?? true)
+        uplink.isSettled && !presence.hasLost && typing.isEmpty && fetching == nil && heads.isQuiet && !children.hasUnanswered
+            && (root?.isSettled ?? true)
     }
 
     func wake() { if !isSettled { cell.restlessHubs[name] = self } }
 
     /// Nobody needs this level any more: no child, nobody present, nothing under way.
     func isIdle(now: Instant) -> Bool {
-        children.isEmpty && presence.isEmpty && fetching == nil && (root?.isIdle ?? true) && now - usedAt >= .seconds(30)
+        children.isEmpty && presence.isEmpty && receipts.isIdle && fetching == nil && ownReader?.isSettled ?? true
+            && (root?.isIdle ?? true)
+            && now - usedAt >= .seconds(30)
     }
 
     // MARK: Place
@@ -63,10 +82,17 @@ final class HubRoom {
         letGoOfForeignChildren()
         guard place != uplink.place || relinked else { return }
         // Before the join, so that the members with which it is answered include those below.
-        if case .under(let parent) = place { presence.announceAll(to: parent) }
+        if case .under(let parent) = place {
+            presence.announceAll(to: parent)
+            receipts.repeatAll(to: parent)
+        }
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
-        if place == .root, root == nil { root = RootRole(hub: self) }
+        if place == .root, root == nil {
+            let root = RootRole(hub: self)
+            self.root = root
+            root.receipts.merge(receipts.all)
+        }
         updateInterest()
         answerChildren()
         wake()
@@ -113,6 +139,7 @@ final class HubRoom {
         forgetFeedIfUnfollowed()
         if presence.hasLost { presence.expire(now: now) }
         retryFetch(now: now)
+        if heads.takeDue(now: now) { announceHead() }
         if !typing.isEmpty { change(typing.expire(now: now)) }
         root?.tick(now: now)
     }
@@ -134,6 +161,7 @@ final class HubRoom {
         case .members(let upserted, let removed): presence.changeOwned(upserted, removed)
         case .announce(let parts): presence.announced(parts, by: child)
         case .typing(let user, let active): typingIntent(user, active: active)
+        case .receipts(let said): receipts.received(said)
         }
         wake()
     }
@@ -160,7 +188,7 @@ final class HubRoom {
         // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
         for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
             if join.interest.contains(.presence) { root?.presence.publishNow() }
-            if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { _ = feed.joined(head: head) }
+            if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { standAt(head) }
             tell(join.child, .joined(state(join.generation, join.interest)))
         }
     }
@@ -169,6 +197,7 @@ final class HubRoom {
         var state = RoomState(generation: generation, head: feed.head)
         presence.fill(&state, interest, isCovered: uplink.covers(.presence))
         if interest.contains(.typing) { state.typing = typing.users }
+        if interest.contains(.receipts) { state.receipts = receipts.whole }
         return state
     }
 
@@ -186,9 +215,14 @@ final class HubRoom {
             presence.received(list, isSettling: false)
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
+        case .receipts(let generation, let update) where uplink.accepts(generation): receipts.apply(update)
+        case .directReceipt(let generation, let receipt) where uplink.accepts(generation): receipts.tell(receipt)
         case .presenceAsked: presence.announceAll(to: parent)
         case .hidden(let isHidden): presence.hidden(isHidden)
-        case .delivery, .members, .memberList, .typing: cell.drops.count(.staleGeneration)
+        case .head(let generation, let head) where uplink.accepts(generation): standAt(head)
+        case .deleted(let generation, let deletion) where uplink.accepts(generation): deleted(deletion)
+        case .delivery, .members, .memberList, .typing, .deleted, .receipts, .directReceipt, .head:
+            cell.drops.count(.staleGeneration)
         }
         wake()
     }
@@ -198,8 +232,9 @@ final class HubRoom {
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         forgetFeedIfUnfollowed()
-        if uplink.covers(.messages), let head = state.head, let hole = feed.joined(head: head) { fetch(hole) }
+        if uplink.covers(.messages), let head = state.head { standAt(head) }
         presence.joined(state, covers: uplink.covers(.presence))
+        if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { change(typing.reset(to: state.typing, now: Clock.now(), ttl: mirrorTypingTTL)) }
         answerChildren()
         updateInterest()
@@ -207,9 +242,22 @@ final class HubRoom {
 
     // MARK: Messages
 
-    /// The log was opened anew with this head. What an append whose answer was lost has left there goes out now.
-    func logOpened(head: Position) {
-        if let hole = feed.joined(head: head) { fetch(hole) }
+    /// The level above stands at `head`, or the log was opened anew there. What is missing here up to it is fetched: also what an append
+    /// whose answer was lost has left in the log.
+    func standAt(_ head: Position) {
+        let knewHead = feed.head != nil
+        if let hole = feed.joined(head: head) { return fetch(hole) }
+        guard !knewHead else { return }
+        ownReader?.begin(at: head)
+        // Those who were answered before it was known.
+        tellAll(.messages) { .head(generation: $0, head) }
+    }
+
+    private func announceHead() {
+        guard let head = feed.head else { return }
+        children.forEach(wanting: .messages) { child, generation in
+            if case .node = child { tell(child, .head(generation: generation, head)) }
+        }
     }
 
     /// From the level above, or from this node's own log if it is the root: a level that changes its place goes on where it stood.
@@ -244,6 +292,11 @@ final class HubRoom {
     /// One copy to each child that wants messages.
     func forward(_ delivery: Delivery) {
         guard delivery.gap != nil || !delivery.messages.isEmpty else { return }
+        if delivery.isOrdered {
+            reader.passed(delivery)
+            heads.changed(now: Clock.now())
+            wake()
+        }
         for part in delivery.parts(bytesGoal: Self.deliveryBytesGoal) { tellAll(.messages) { .delivery(generation: $0, part) } }
     }
 
@@ -255,7 +308,6 @@ final class HubRoom {
         var refusedAt: Instant?
     }
 
-    private static let fetchPage = 500
     private static let fetchRetry = TimeSpan.milliseconds(500)
     /// Past it the hole is announced as a gap; what comes after it has waited long enough.
     private static let fetchBound = TimeSpan.seconds(15)
@@ -266,21 +318,31 @@ final class HubRoom {
         ask(for: hole)
     }
 
-    /// Asks the root's log for what is missing here.
+    /// Asks the level above, or the log, for what is missing here.
     private func ask(for hole: OrderedFeed<RoomMessage>.Hole) {
-        let ask = HistoryAsk(after: hole.after, before: hole.before, limit: Self.fetchPage, newest: false)
-        cell.ask(name, .history(ask), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
-            self?.fetched(answer, for: hole)
-        }
+        askAbove(.after(hole.after), hops: 0) { [weak self] in self?.fetched($0, for: hole) }
     }
 
-    private func fetched(_ answer: RootResponse.Answer, for hole: OrderedFeed<RoomMessage>.Hole) {
-        guard case .history(let messages, let more) = answer else { return fetchRefused() }
+    private func fetched(_ answer: RoomReader.Answer, for hole: OrderedFeed<RoomMessage>.Hole) {
+        guard case .success(let page) = answer else { return fetchRefused() }
+        let isComplete = page.reached >= hole.before || page.reached.isFollowed(by: hole.before)
+        // Whoever answered may be behind as well.
+        guard isComplete || !page.items.isEmpty else { return fetchRefused() }
         fetching = nil
-        let found = messages.compactMap { message in message.position.map { ($0, message) } }
-        let (output, next) = feed.fetched(found, for: hole, more: more)
+        let (output, next) = feed.fetched(page.messages, for: hole, more: !isComplete)
         forward(output)
         if let next { fetch(next) }
+    }
+
+    private func askAbove(_ start: ReplayStart, hops: Int, _ completion: @escaping RoomReader.Completion) {
+        if let root { return root.replay(start, completion) }
+        cell.askAbove(name, start, hops: hops) { completion($0.replay) }
+    }
+
+    /// Somebody below missed messages.
+    func replay(_ start: ReplayStart, for request: RootRequest) {
+        used()
+        reader.read(start, hops: request.hops) { [cell] in cell.answer(request, .init($0)) }
     }
 
     private func fetchRefused() {
@@ -312,9 +374,27 @@ final class HubRoom {
         forward(delivery)
     }
 
-    /// At the end of a tick.
+    /// Messages up to a position were deleted: what is kept or awaited of them is forgotten, here and below.
+    func deleted(_ deletion: RoomDeletion) {
+        forward(feed.forget(upTo: deletion.upTo))
+        forgetEarlier()
+        if deletion.endsUser { presence.forgetLastSeen() }
+        receipts.forgetAll()
+        // Whatever they are interested in.
+        tellAll([]) { .deleted(generation: $0, deletion) }
+    }
+
+    func queue() {
+        guard !isQueued else { return }
+        isQueued = true
+        cell.queueFlush(self)
+    }
+
+    /// At the end of a tick: what changed below goes up.
     func flush() {
         presence.flush()
+        isQueued = false
+        receipts.flush()
         wake()
     }
 

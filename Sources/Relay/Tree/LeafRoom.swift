@@ -18,6 +18,8 @@ final class LeafRoom {
     /// Subscribers, and what they are sent, by format. Mostly there is one or two.
     private var lanes: [FanOutLane] = []
     private var batchedMessages: UInt64 = 0
+    /// Whether nothing but ephemeral messages is in the batch.
+    private var isBatchEphemeral = true
     private var isQueued = false
 
     private var presenceListeners: [ObjectIdentifier: ClientSession] = [:]
@@ -28,13 +30,16 @@ final class LeafRoom {
     /// Subscriptions and watches that wait for the state of the room.
     private var waiting: [Waiting] = []
 
-    private(set) var head: Position = .zero
+    /// The last position that went out to the subscribers here. Nil while nobody knows where the room stands.
+    private(set) var head: Position?
+    private var ownReader: RoomReader?
     /// As the hub last answered, for those who did not ask to be told about members.
     private var countAtJoin = 0
     private var mirror = MemberMirror()
     /// The count in the last push.
     private var toldCount = 0
     private var typing = TypingTable()
+    let receipts: LeafReceipts
 
     private struct Waiting {
         var interest: Interest
@@ -45,6 +50,7 @@ final class LeafRoom {
     init(name: String, cell: Cell) {
         self.name = name
         self.cell = cell
+        receipts = LeafReceipts(room: name)
         _ = uplink.placed(.under(cell.hubCell(of: name)), relinked: false, now: Clock.now(), nextGeneration: cell.nextGeneration)
     }
 
@@ -114,6 +120,21 @@ final class LeafRoom {
         for entry in ready { entry.proceed(true) }
     }
 
+    // MARK: Earlier messages
+
+    /// Made when the first message passes or somebody asks for one: most rooms of a node have no use for it.
+    var reader: RoomReader {
+        if let ownReader { return ownReader }
+        let reader = RoomReader(cell: cell) { [unowned self] start, _, completion in
+            cell.ask(name, .replay(start), deadline: cell.context.timings.requestDeadline) { completion($0.replay) }
+        }
+        ownReader = reader
+        return reader
+    }
+
+    func forgetEarlier() { ownReader?.forget() }
+    func expireTail(now: Instant) { ownReader?.expireTail(now: now) }
+
     // MARK: Subscribers
 
     /// From the next message on, `connection` is sent everything. What is in the batch already is older than its `subscribed`.
@@ -134,9 +155,10 @@ final class LeafRoom {
         if lanes[lane].recipients.isEmpty, lanes[lane].batch.isEmpty { lanes.remove(at: lane) }
     }
 
-    func listen(_ session: ClientSession, presence: Bool, typing: Bool) {
-        presenceListeners[ObjectIdentifier(session)] = presence ? session : nil
-        typingListeners[ObjectIdentifier(session)] = typing ? session : nil
+    func listen(_ session: ClientSession, _ interest: Interest) {
+        presenceListeners[ObjectIdentifier(session)] = interest.contains(.presence) ? session : nil
+        typingListeners[ObjectIdentifier(session)] = interest.contains(.typing) ? session : nil
+        receipts.listen(session, interest.contains(.receipts))
     }
 
     /// - Parameter owesState: she was told UNKNOWN, so the state follows when it is known.
@@ -173,8 +195,25 @@ final class LeafRoom {
             guard uplink.accepts(generation) else { return }
             tell(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: typingTTL) })
             wake()
+        case .head(let generation, let head):
+            guard uplink.accepts(generation) else { return }
+            standAt(head)
+        case .deleted(let generation, let deletion):
+            guard uplink.accepts(generation) else { return cell.drops.count(.staleGeneration) }
+            deleted(deletion)
+        case .receipts(let generation, let update):
+            if uplink.accepts(generation) { receipts.apply(update) }
+        case .directReceipt(let generation, let receipt):
+            if uplink.accepts(generation) { receipts.tell(receipt) }
         case .presenceAsked, .hidden: break
         }
+    }
+
+    /// What was fed here before ends earlier, or was never fed: nobody here waits for what lies between, but to read it.
+    private func standAt(_ newHead: Position) {
+        guard newHead > head ?? .zero || head == nil else { return }
+        head = newHead
+        ownReader?.begin(at: newHead)
     }
 
     /// Longer than the root's, whose word normally comes first.
@@ -182,11 +221,12 @@ final class LeafRoom {
 
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
-        head = max(head, state.head ?? .zero)
+        if let head = state.head { standAt(head) }
         countAtJoin = state.count
         if uplink.covers(.presence) {
             reset(to: MemberList(members: state.members, count: state.count, lastSeen: state.lastSeen), isSettling: state.isSettling)
         }
+        if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()
         updateInterest()
@@ -198,10 +238,11 @@ final class LeafRoom {
     }
 
     private func deliver(_ delivery: Delivery) {
+        if delivery.isOrdered { reader.passed(delivery) }
         if let gap = delivery.gap { push(gap) }
         for message in delivery.messages {
             if let position = message.position {
-                guard position > head else {
+                guard position > head ?? .zero else {
                     cell.drops.count(.stalePosition)
                     continue
                 }
@@ -211,8 +252,21 @@ final class LeafRoom {
         }
     }
 
+    /// What was sent before the deletion goes out first.
+    private func deleted(_ deletion: RoomDeletion) {
+        fanOut()
+        ownReader?.forget()
+        standAt(deletion.upTo)
+        receipts.forgetAll()
+        if deletion.endsUser {
+            mirror.forgetLastSeen()
+            tellWatchers()
+        }
+        cell.endSubscriptions(to: name)
+    }
+
     private func push(_ gap: Delivery.Gap) {
-        head = max(head, gap.to)
+        head = max(head ?? .zero, gap.to)
         appendFrame { frame in
             frame.gap = .with {
                 $0.room = name
@@ -226,6 +280,7 @@ final class LeafRoom {
 
     /// Encoded once for each encoding, whatever the framing of those who get it.
     private func append(_ message: RoomMessage) {
+        if message.position != nil { isBatchEphemeral = false }
         var json = ByteBuffer()
         for lane in lanes.indices where !lanes[lane].recipients.isEmpty {
             let encoding = lanes[lane].format.encoding
@@ -250,6 +305,7 @@ final class LeafRoom {
 
     /// A frame that all message subscribers get, other than a message.
     private func appendFrame(_ fill: (inout RelayServerFrame) -> Void) {
+        isBatchEphemeral = false
         var frame = RelayServerFrame()
         fill(&frame)
         for lane in lanes.indices where !lanes[lane].recipients.isEmpty {
@@ -276,11 +332,12 @@ final class LeafRoom {
         isQueued = false
         for lane in lanes.indices where !lanes[lane].batch.isEmpty {
             lanes[lane].batch.seal()
-            lanes[lane].deliver(queueingFlushesOn: cell)
+            lanes[lane].deliver(isEphemeral: isBatchEphemeral, queueingFlushesOn: cell)
             cell.figures.deliveries += batchedMessages * UInt64(lanes[lane].recipients.count)
             lanes[lane].batch.clear()
         }
         batchedMessages = 0
+        isBatchEphemeral = true
     }
 
     // MARK: Presence and typing
@@ -302,25 +359,29 @@ final class LeafRoom {
     private func tellWatchers() {
         owesWatchers = false
         guard !watchers.isEmpty, let user = NameRules.owner(ofInbox: name) else { return }
-        var frame = RelayServerFrame()
-        frame.userPresence = .init(user, mirror.member(user), lastSeen: mirror.lastSeen)
-        tell(frame, watchers.values)
+        let frame = userPresence(of: user)
+        for session in watchers.values { session.push(frame, watched: user) }
+    }
+
+    func userPresence(of user: String) -> RelayServerFrame {
+        .with { $0.userPresence = .init(user, mirror.member(user), lastSeen: mirror.lastSeen) }
     }
 
     private func tell(_ changes: [TypingTable.Change]) {
         guard !typingListeners.isEmpty else { return }
         for change in changes {
-            var frame = RelayServerFrame()
-            frame.typing = .with {
+            let frame = typingFrame(change)
+            for session in typingListeners.values { session.push(frame, room: name, typist: change.user) }
+        }
+    }
+
+    func typingFrame(_ change: TypingTable.Change) -> RelayServerFrame {
+        .with {
+            $0.typing = .with {
                 $0.room = name
                 $0.user = change.user
                 $0.active = change.active
             }
-            tell(frame, typingListeners.values)
         }
-    }
-
-    private func tell(_ frame: RelayServerFrame, _ listeners: some Collection<ClientSession>) {
-        for session in listeners { session.push(frame) }
     }
 }

@@ -64,6 +64,7 @@ enum RequestCodec {
                     $0.limit = UInt32(history.limit)
                     $0.newest = history.newest
                 })
+        case .replay(let start): .replay(ReplayCodec.ask(start))
         case .members(let after, let limit):
             .members(
                 .with {
@@ -71,6 +72,9 @@ enum RequestCodec {
                     $0.limit = UInt32(limit)
                 })
         case .describe: .describe(.init())
+        case .data(let ask): .data(DataCodec.ask(ask))
+        case .unread(let user): .unread(.with { $0.user = user })
+        case .directReceipt(let receipt): .directReceipt(ReceiptCodec.direct(receipt))
         }
     }
 
@@ -88,8 +92,12 @@ enum RequestCodec {
                     after: history.hasAfter ? TreeCodec.position(history.after) : nil,
                     before: history.hasBefore ? TreeCodec.position(history.before) : nil, limit: Int(history.limit),
                     newest: history.newest))
+        case .replay(let replay): return ReplayCodec.start(replay).map { .replay($0) }
         case .members(let members): return .members(after: members.after, limit: Int(members.limit))
         case .describe: return .describe
+        case .data(let ask): return DataCodec.ask(ask).map { .data($0) }
+        case .unread(let unread): return .unread(user: unread.user)
+        case .directReceipt(let receipt): return .directReceipt(ReceiptCodec.direct(receipt))
         }
     }
 
@@ -110,6 +118,7 @@ enum RequestCodec {
                     $0.messages = messages.map(TreeCodec.delivered)
                     $0.more = more
                 })
+        case .replayed(let page): .replayed(ReplayCodec.answer(page))
         case .members(let members, let count, let next):
             .members(
                 .with {
@@ -118,6 +127,9 @@ enum RequestCodec {
                     $0.next = next
                 })
         case .description(let description): .description_p(descriptionFrame(description))
+        case .data(let answer): .data(DataCodec.answer(answer))
+        case .unread(let unread): .unread(ReceiptCodec.unread(unread))
+        case .done: .done(.init())
         case .refused(let refusal): .refusal(refusalFrame(refusal))
         }
     }
@@ -129,9 +141,13 @@ enum RequestCodec {
                 position: published.hasPosition ? TreeCodec.position(published.position) : nil, at: published.at,
                 duplicate: published.duplicate)
         case .history(let history): .history(history.messages.map(TreeCodec.roomMessage), more: history.more)
+        case .replayed(let replayed): .replayed(ReplayCodec.page(replayed))
         case .members(let members):
             .members(members.members.map(TreeCodec.member), count: Int(members.count), next: members.next)
         case .description_p(let description): .description(self.description(description))
+        case .data(let answer): DataCodec.answer(answer).map { .data($0) }
+        case .unread(let unread): .unread(ReceiptCodec.unread(unread))
+        case .done: .done
         case .refusal(let refusal): self.refusal(refusal).map { .refused($0) }
         }
     }

@@ -37,6 +37,8 @@ final class RootPresence {
     }
 
     var lastSeen: WallMilliseconds { seen ?? 0 }
+    /// The user was deleted.
+    func forgetLastSeen() { seen = 0 }
     var isSettling: Bool { settlesAt != nil }
     var isIdle: Bool { !mirror.isPending && !isLoading && !isSettling }
     var hasChanges: Bool { hub.presence.table.hasChanges }
@@ -53,8 +55,14 @@ final class RootPresence {
     private func load() {
         guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
         isLoading = true
+        cell.storeGate.run { [weak self, loop = cell.loop] in self?.read() ?? loop.makeSucceededVoidFuture() }
+    }
+
+    private func read() -> EventLoopFuture<Void> {
         let seen = inboxOwner.map { cell.store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
-        cell.store.members(of: hub.name).and(seen).assumeIsolated().whenComplete { self.loaded($0) }
+        let state = cell.store.members(of: hub.name).and(seen)
+        state.assumeIsolated().whenComplete { [weak self] in self?.loaded($0) }
+        return state.map { _ in }
     }
 
     private func loaded(_ result: Result<([StoredMember], WallMilliseconds?), any Error>) {
@@ -119,6 +127,7 @@ final class RootPresence {
         publishedAt = Clock.now()
         let left = Clock.wall()
         guard let diff = hub.presence.publish(lastSeen: inboxOwner == nil ? 0 : left) else { return }
+        hub.root?.receipts.membersChanged()
         if let user = inboxOwner, diff.left.contains(user) {
             seen = left
             mirror.setLastSeen(user, at: left)

@@ -11,7 +11,7 @@ import Wire
 /// and keeps the region's store informed.
 final class RootRole {
     private unowned let hub: HubRoom
-    private let cell: Cell
+    let cell: Cell
     private var log = RootLog<PendingAppend>()
     private var order = PublisherOrder<PublisherStream>()
     private var queuedBytes = 0
@@ -19,7 +19,13 @@ final class RootRole {
     /// An opening that failed is not tried again at once.
     private var openFailedAt: Instant?
     private static let openRetry = TimeSpan.milliseconds(500)
+    /// The opening waits for its turn.
+    private var isOpeningDue = false
+
     let presence: RootPresence
+    let retention: RootRetention
+    private let data: RootData
+    let receipts: RootReceipts
 
     struct PublisherStream: Hashable, Sendable {
         var owner: NodeBoot
@@ -36,20 +42,25 @@ final class RootRole {
         self.hub = hub
         cell = hub.cell
         presence = RootPresence(hub: hub)
+        retention = RootRetention(room: hub.name, cell: hub.cell)
+        data = RootData(hub: hub)
+        receipts = RootReceipts(hub: hub)
     }
 
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
-    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle }
+    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle && data.isIdle && receipts.isSettled }
     var isSettled: Bool { isIdle && !presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
-    private var store: any RegionStore { cell.store }
-    private var room: String { hub.name }
+    var store: any RegionStore { cell.store }
+    var room: String { hub.name }
 
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
         presence.stepDown()
+        data.stepDown()
+        receipts.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
 
@@ -62,6 +73,7 @@ final class RootRole {
             openIfNeeded()
             return false
         }
+        if interest.contains(.receipts) { return receipts.isReady }
         return true
     }
 
@@ -75,6 +87,12 @@ final class RootRole {
         case .history(let ask): readHistory(ask, request)
         case .members(let after, let limit): presence.listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
+        case .replay(let start): hub.replay(start, for: request)
+        case .data(let ask): data.serve(ask, request)
+        case .unread(let user): receipts.countUnread(of: user) { [cell] in cell.answer(request, $0) }
+        case .directReceipt(let receipt):
+            hub.receipts.tell(receipt)
+            cell.answer(request, .done)
         }
     }
 
@@ -134,16 +152,19 @@ final class RootRole {
         }
     }
 
-    private func open(_ knownHead: Position) {
+    @discardableResult
+    private func open(_ knownHead: Position) -> EventLoopFuture<Void> {
         let attempt = log.currentAttempt
         guard let identity = cell.storeKeeper.identity else {
             log.failed(attempt: attempt)
-            return
+            return cell.loop.makeSucceededVoidFuture()
         }
         let epoch = max(identity.epoch, cell.topology.view.epoch)
         openedFence = fence
         let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
-        store.open(room, request).assumeIsolated().whenComplete { self.opened($0, attempt) }
+        let opening = store.open(room, request)
+        opening.assumeIsolated().whenComplete { self.opened($0, attempt) }
+        return opening.map { _ in }
     }
 
     private var fence: Fence { cell.topology.fence(for: cell.context.region) }
@@ -163,7 +184,7 @@ final class RootRole {
         case .success(let opened):
             openFailedAt = nil
             guard log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt) else { return }
-            hub.logOpened(head: log.head)
+            hub.standAt(log.head)
             pump()
             hub.answerChildren()
         case .failure(let error):
@@ -174,14 +195,22 @@ final class RootRole {
 
     private func openIfNeeded() {
         let now = Clock.now()
-        guard cell.storeKeeper.isUp, openFailedAt.map({ now - $0 >= Self.openRetry }) ?? true else { return }
-        if let action = log.needHead() { perform(action) }
+        guard log.state == .closed, !isOpeningDue, cell.storeKeeper.isUp else { return }
+        guard openFailedAt.map({ now - $0 >= Self.openRetry }) ?? true else { return }
+        isOpeningDue = true
+        cell.storeGate.run { [weak self, loop = cell.loop] in self?.openNow() ?? loop.makeSucceededVoidFuture() }
+    }
+
+    /// Its turn has come; a publish may have opened the log meanwhile.
+    private func openNow() -> EventLoopFuture<Void> {
+        isOpeningDue = false
+        guard cell.storeKeeper.isUp, case .open(let knownHead)? = log.needHead() else { return cell.loop.makeSucceededVoidFuture() }
+        return open(knownHead)
     }
 
     private func append(_ entries: [PendingAppend]) {
         let attempt = log.currentAttempt
         let at = log.stamp(Clock.wall())
-        let limits = cell.context.limits
         let batch = AppendBatch(
             fence: fence,
             messages: entries.map { entry in
@@ -189,7 +218,7 @@ final class RootRole {
                 MessageBody.appendAt(at, to: &body)
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
-            retention: Retention(messagesMax: limits.logMessagesMax, keysMax: limits.dedupKeysPerRoomMax))
+            retention: retention.retention)
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
@@ -218,12 +247,14 @@ final class RootRole {
             case .appended(let position):
                 cell.figures.publishedHome += 1
                 delivery.messages.append(message(entry, position, at: at))
+                receipts.appended(position, by: entry.ask.user)
                 seenHead = position
                 cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
             case .duplicate(let position, let firstAt):
                 cell.figures.publishedDuplicate += 1
                 if position > seenHead {
                     delivery.messages.append(message(entry, position, at: firstAt))
+                    receipts.appended(position, by: entry.ask.user)
                     seenHead = position
                 }
                 cell.answer(entry.request, .published(position: position, at: firstAt, duplicate: true))
@@ -260,7 +291,7 @@ final class RootRole {
         }
     }
 
-    private static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
+    static let storeIsAway = Refusal(.unavailable, "the region's store is not available", retryAfterMs: 1000)
 
     /// For entries that were taken out of the log.
     private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {
@@ -277,6 +308,7 @@ final class RootRole {
     func storeAttached() {
         log.invalidate()
         presence.storeAttached()
+        receipts.storeAttached()
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
@@ -287,15 +319,17 @@ final class RootRole {
         refuse(
             log.giveUp(now: now, after: bound), Self.storeIsAway)
         pump()
+        data.tick(now: now)
         if needsLog { openIfNeeded() }
         hub.answerChildren()
+        receipts.tick(now: now)
         presence.tick(now: now)
     }
 
     // MARK: History, description
 
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
-        store.read(room, after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
+        retention.read(after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
             self.haveRead($0, ask, request)
         }
     }

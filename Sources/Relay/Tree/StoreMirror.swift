@@ -51,11 +51,12 @@ final class StoreMirror {
     ///   - all: every entry of the room, asked for only when the copy is replaced.
     ///   - counts: the sessions of each owner, asked for only of a large room.
     func write(_ all: () -> [StoredMember], counts: () -> [NodeBoot: Int]) {
-        guard isPending, cell.storeKeeper.isUp else { return }
+        guard isPending, cell.storeKeeper.isUp, cell.storeGate.isOpen else { return }
         let done = isStale ? replace(all, counts) : change()
         isStale = false
         upserted.removeAll()
         removed.removeAll()
+        cell.storeGate.run { done }
         done.assumeIsolated().whenFailure { [self] _ in
             replaceAll()
             skipped()
@@ -78,7 +79,11 @@ final class StoreMirror {
     }
 
     func setLastSeen(_ user: String, at time: WallMilliseconds) {
-        cell.store.setLastSeen(of: user, at: time).assumeIsolated().whenFailure { [self] _ in skipped() }
+        cell.storeGate.run { [self] in
+            let done = cell.store.setLastSeen(of: user, at: time)
+            done.assumeIsolated().whenFailure { [self] _ in skipped() }
+            return done
+        }
     }
 
     private func skipped() { cell.drops.count(.storeMirrorSkipped) }

@@ -34,6 +34,7 @@ enum TreeCodec {
                 $0.user = user
                 $0.active = active
             }
+        case .receipts(let receipts): frame.receiptsSaid = ReceiptCodec.said(receipts)
         }
         return frame
     }
@@ -47,6 +48,7 @@ enum TreeCodec {
         case .leave(let leave): .leave(generation: leave.generation)
         case .announcement(let announcement): .announce(announcement.owners.compactMap(ownerUpdatePart))
         case .typingIntent(let intent): .typing(user: intent.user, active: intent.active)
+        case .receiptsSaid(let said): .receipts(ReceiptCodec.receipts(said))
         default: nil
         }
     }
@@ -71,9 +73,17 @@ enum TreeCodec {
                     }
                 }
             }
+        case .receipts(let generation, let update): frame.receiptsChanged = ReceiptCodec.changed(update, generation: generation)
+        case .directReceipt(let generation, let receipt): frame.directReceipt = ReceiptCodec.direct(receipt, generation: generation)
         case .presenceAsked: frame.presenceAsked = .init()
         case .memberList(let generation, let list): frame.memberList = memberList(generation, list)
         case .hidden(let hidden): frame.hidden = .with { $0.hidden = hidden }
+        case .head(let generation, let head):
+            frame.headAnnounced = .with {
+                $0.generation = generation
+                $0.head = place(head)
+            }
+        case .deleted(let generation, let deletion): frame.deleted = DataCodec.frame(generation, deletion)
         }
         return frame
     }
@@ -86,12 +96,16 @@ enum TreeCodec {
         case .membersChanged(let changed): .members(generation: changed.generation, diff(changed))
         case .typingUpdate(let update):
             .typing(generation: update.generation, update.changes.map { .init(user: $0.user, active: $0.active) })
+        case .receiptsChanged(let changed): .receipts(generation: changed.generation, ReceiptCodec.update(changed))
+        case .directReceipt(let receipt): .directReceipt(generation: receipt.generation, ReceiptCodec.direct(receipt))
         case .presenceAsked: .presenceAsked
         case .memberList(let said):
             .memberList(
                 generation: said.generation,
                 MemberList(members: said.members.map(member), count: Int(said.count), lastSeen: said.lastSeen))
         case .hidden(let said): .hidden(said.hidden)
+        case .headAnnounced(let announced): .head(generation: announced.generation, position(announced.head))
+        case .deleted(let deleted): .deleted(generation: deleted.generation, DataCodec.deletion(deleted))
         default: nil
         }
     }
@@ -135,6 +149,13 @@ enum TreeCodec {
 
     static func owner(_ owner: MeshOwner) -> NodeBoot {
         NodeBoot(node: NodeID(region: RegionID(owner.region), name: owner.node), boot: owner.boot)
+    }
+
+    static func lost(_ from: Position, _ to: Position) -> MeshLostRange {
+        .with {
+            $0.from = place(from)
+            $0.to = place(to)
+        }
     }
 
     static func delivered(_ message: RoomMessage) -> MeshDelivered {
@@ -195,7 +216,7 @@ enum TreeCodec {
         return OwnerUpdatePart(update, number: Int(said.part), hasMore: said.more)
     }
 
-    private static func entry(_ entry: MemberEntry) -> MeshEntry {
+    static func entry(_ entry: MemberEntry) -> MeshEntry {
         .with {
             $0.session = entry.session
             $0.user = entry.user
@@ -207,7 +228,7 @@ enum TreeCodec {
         }
     }
 
-    private static func entry(_ entry: MeshEntry) -> MemberEntry {
+    static func entry(_ entry: MeshEntry) -> MemberEntry {
         MemberEntry(
             session: entry.session, user: entry.user, device: entry.device, status: status(entry.status), note: entry.note,
             identity: entry.identity, taken: entry.taken)
@@ -222,6 +243,7 @@ enum TreeCodec {
             $0.lastSeen = state.lastSeen
             $0.typing = state.typing
             $0.settling = state.isSettling
+            if let receipts = state.receipts { $0.receipts = ReceiptCodec.changed(receipts) }
         }
     }
 
@@ -229,19 +251,15 @@ enum TreeCodec {
         RoomState(
             generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member),
             count: Int(joined.count),
-            lastSeen: joined.lastSeen, typing: joined.typing, isSettling: joined.settling)
+            lastSeen: joined.lastSeen, typing: joined.typing,
+            receipts: joined.hasReceipts ? ReceiptCodec.update(joined.receipts) : nil, isSettling: joined.settling)
     }
 
     private static func deliveryFrame(_ generation: UInt64, _ delivery: Delivery) -> MeshDelivery {
         .with {
             $0.generation = generation
             $0.messages = delivery.messages.map(delivered)
-            if let gap = delivery.gap {
-                $0.gap = .with {
-                    $0.from = place(gap.from)
-                    $0.to = place(gap.to)
-                }
-            }
+            if let gap = delivery.gap { $0.gap = lost(gap.from, gap.to) }
         }
     }
 

@@ -20,6 +20,7 @@ enum TreeUp: Sendable {
     /// Only from a cell to the hub of its own node, which is the owner in the eyes of the others.
     case members(upserted: [MemberEntry], removed: [UInt64])
     case typing(user: String, active: Bool)
+    case receipts([Receipt])
 }
 
 /// What a parent tells a child.
@@ -29,12 +30,18 @@ enum TreeDown: Sendable {
     case delivery(generation: UInt64, Delivery)
     case members(generation: UInt64, MemberDiff)
     case typing(generation: UInt64, [TypingTable.Change])
+    case receipts(generation: UInt64, ReceiptUpdate)
+    /// In a sender's inbox.
+    case directReceipt(generation: UInt64, DirectReceipt)
     /// An owner's delta did not fit: send snapshots.
     case presenceAsked
     /// All members, from a root that has heard everybody.
     case memberList(generation: UInt64, MemberList)
     /// In a user's own room, to where her sessions are: whether one of them is invisible.
     case hidden(Bool)
+    /// Where the room stands: a child that is behind has lost something.
+    case head(generation: UInt64, Position)
+    case deleted(generation: UInt64, RoomDeletion)
 }
 
 /// Messages in order, after a range that was lost if `gap` says so.
@@ -46,6 +53,9 @@ struct Delivery: Sendable {
 
     var gap: Gap?
     var messages: [RoomMessage] = []
+
+    /// Whether it moves the head of the room: it is more than ephemeral messages.
+    var isOrdered: Bool { gap != nil || messages.contains { $0.position != nil } }
 
     /// The same in pieces of at most about `bytesGoal`, in order; almost always one.
     func parts(bytesGoal: Int) -> [Delivery] {
@@ -76,6 +86,8 @@ struct RoomState: Sendable {
     var count = 0
     var lastSeen: WallMilliseconds = 0
     var typing: [String] = []
+    /// Nil if the join did not ask for them.
+    var receipts: ReceiptUpdate?
     /// Of a root that has not heard everybody: who is missing has not left.
     var isSettling = false
 }
@@ -85,8 +97,15 @@ struct RootRequest: Sendable {
     enum Ask: Sendable {
         case publish(PublishAsk)
         case history(HistoryAsk)
+        /// Answered by the first level on the way up that can.
+        case replay(ReplayStart)
         case members(after: String, limit: Int)
         case describe
+        case data(DataAsk)
+        /// What a user has not read.
+        case unread(user: String)
+        /// For the owner of the inbox that is asked: somebody confirmed what she had sent.
+        case directReceipt(DirectReceipt)
     }
 
     var origin: NodeBoot
@@ -118,8 +137,12 @@ struct RootResponse: Sendable {
     enum Answer: Sendable {
         case published(position: Position?, at: WallMilliseconds, duplicate: Bool)
         case history([RoomMessage], more: Bool)
+        case replayed(ReplayPage<RoomMessage>)
         case members([Member], count: Int, next: String)
         case description(RoomDescription)
+        case data(DataAnswer)
+        case unread(RoomUnread)
+        case done
         case refused(Refusal)
     }
 

@@ -2,7 +2,7 @@ import DequeModule
 import MeshCore
 import NIOCore
 
-/// The log of one room in memory: what open.lua and append.lua do, rule for rule.
+/// The log of one room in memory: what the scripts for logs do, rule for rule.
 struct EmbeddedLog {
     private struct Key: Hashable {
         var user: String
@@ -22,7 +22,7 @@ struct EmbeddedLog {
     private var epoch: UInt64
     private var seq: UInt64
     private var lastAt: WallMilliseconds = 0
-    private var messages: Deque<StoredMessage> = []
+    private var kept = KeptMessages()
     private var keys: [Key: Remembered] = [:]
     /// Oldest first.
     private var expiry: Deque<(due: WallMilliseconds, key: Key)> = []
@@ -72,9 +72,27 @@ struct EmbeddedLog {
         guard fence == batch.fence else { throw .fenced(fence) }
         forgetExpired(now: now, most: 64 + 2 * batch.messages.count)
         let due = now + WallMilliseconds(batch.retention.dedupWindow.milliseconds)
+        kept.expire(now: now)
+        let head = head
         let outcomes = batch.messages.map { append($0, due: due, keysMax: batch.retention.keysMax) }
-        if messages.count > batch.retention.messagesMax { messages.removeFirst(messages.count - max(0, batch.retention.messagesMax)) }
+        guard self.head != head else { return outcomes }
+        kept.trimAppended(batch.retention, now: now, most: 64 + 2 * batch.messages.count)
+        kept.expiresAt = batch.retention.ageMax.map { now + WallMilliseconds($0.milliseconds) }
         return outcomes
+    }
+
+    mutating func trim(_ retention: Retention, most: Int, now: WallMilliseconds) -> Bool {
+        kept.expire(now: now)
+        return kept.trim(retention, now: now, most: most)
+    }
+
+    /// Everything goes but the numbers.
+    mutating func delete() {
+        kept = KeptMessages()
+        keys.removeAll()
+        expiry.removeAll()
+        epoch += 1
+        beginEpoch(lastOfHeld: seq)
     }
 
     private mutating func append(_ message: AppendBatch.Entry, due: WallMilliseconds, keysMax: Int) -> AppendOutcome {
@@ -85,7 +103,7 @@ struct EmbeddedLog {
         head = Position(epoch: epoch, seq: seq)
         lastAt = max(lastAt, message.at)
         // A copy, so that a small message does not keep a whole receive buffer alive.
-        messages.append(StoredMessage(position: head, body: ByteBuffer(bytes: message.body.readableBytesView)))
+        kept.append(StoredMessage(position: head, body: ByteBuffer(bytes: message.body.readableBytesView)), at: lastAt)
         keys[key] = Remembered(position: head, at: lastAt)
         expiry.append((due, key))
         keysExpireAt = due
@@ -104,22 +122,7 @@ struct EmbeddedLog {
         }
     }
 
-    func read(after: Position?, before: Position?, limit: Int, newest: Bool) -> [StoredMessage] {
-        let start = after.map { after in firstIndex { $0 > after } } ?? 0
-        let end = before.map { before in firstIndex { $0 >= before } } ?? messages.count
-        guard start < end, limit > 0 else { return [] }
-        let count = min(limit, end - start)
-        return Array(newest ? messages[(end - count)..<end] : messages[start..<(start + count)])
-    }
-
-    /// The first message whose position passes; those that pass come after those that do not.
-    private func firstIndex(where passes: (Position) -> Bool) -> Int {
-        var low = 0
-        var high = messages.count
-        while low < high {
-            let middle = (low + high) / 2
-            if passes(messages[middle].position) { high = middle } else { low = middle + 1 }
-        }
-        return low
+    func read(after: Position?, before: Position?, limit: Int, newest: Bool, now: WallMilliseconds) -> [StoredMessage] {
+        kept.isExpired(now: now) ? [] : kept.read(after: after, before: before, limit: limit, newest: newest)
     }
 }

@@ -90,12 +90,34 @@ public final class EmbeddedStore: RegionStore {
     }
 
     public func read(_ room: String, after: Position?, before: Position?, limit: Int, newest: Bool) -> EventLoopFuture<[StoredMessage]> {
-        answer { $0.logs[room]?.read(after: after, before: before, limit: limit, newest: newest) ?? [] }
+        answer { $0.logs[room]?.read(after: after, before: before, limit: limit, newest: newest, now: data.clock()) ?? [] }
+    }
+
+    public func trim(_ room: String, _ retention: Retention, most: Int) -> EventLoopFuture<Bool> {
+        answer { $0.logs[room]?.trim(retention, most: most, now: data.clock()) ?? true }
     }
 
     public func head(of room: String) -> EventLoopFuture<Position?> { answer { $0.logs[room]?.head } }
 
     public func epochs(of room: String) -> EventLoopFuture<[StoredEpoch]> { answer { $0.logs[room]?.epochs ?? [] } }
+
+    // MARK: Deletion
+
+    public func deleteRoom(_ room: String) -> EventLoopFuture<Position?> { answer { $0.deleteRoom(room) } }
+
+    public func deleteUser(_ user: String) -> EventLoopFuture<Position?> { answer { $0.deleteUser(user) } }
+
+    public func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void> {
+        answer { $0.deleteReceipts(of: room, user: user) }
+    }
+
+    public func noteRoom(_ room: String, of user: String, most: Int) -> EventLoopFuture<Bool> {
+        answer { $0.noteRoom(room, of: user, most: most) }
+    }
+
+    public func rooms(of user: String, after: String, limit: Int) -> EventLoopFuture<[String]> {
+        answer { $0.rooms(of: user, after: after, limit: limit) }
+    }
 
     // MARK: Presence and typing
 
@@ -139,4 +161,18 @@ public final class EmbeddedStore: RegionStore {
     }
 
     public func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?> { answer { $0.lastSeen[user] } }
+
+    // MARK: Receipts
+
+    public func receipts(of room: String) -> EventLoopFuture<[Receipt]> {
+        answer { tables in (tables.receipts[room] ?? [:]).map { Receipt($0.key, $0.value) } }
+    }
+
+    public func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions> {
+        answer { $0.receipts(of: room, user: user) }
+    }
+
+    public func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void> {
+        answer { $0.mergeReceipts(of: room, receipts) }
+    }
 }

@@ -18,6 +18,9 @@ struct EmbeddedTables: Sendable {
     var memberCounts: [String: [NodeBoot: Int]] = [:]
     var typing: [String: [String: WallMilliseconds]] = [:]
     var lastSeen: [String: WallMilliseconds] = [:]
+    /// By user.
+    var rooms: [String: Set<String>] = [:]
+    var receipts: [String: [ReceiptOwner: ReceiptPositions]] = [:]
 
     init(run: UInt64 = 1) { self.run = run }
 
@@ -72,6 +75,33 @@ struct EmbeddedTables: Sendable {
         return outcomes
     }
 
+    mutating func deleteRoom(_ room: String) -> Position? {
+        members[room] = nil
+        typing[room] = nil
+        receipts[room] = nil
+        logs[room]?.delete()
+        return logs[room]?.head
+    }
+
+    mutating func deleteUser(_ user: String) -> Position? {
+        lastSeen[user] = nil
+        rooms[user] = nil
+        return deleteRoom(NameRules.inbox(of: user))
+    }
+
+    mutating func noteRoom(_ room: String, of user: String, most: Int) -> Bool {
+        let known = rooms[user] ?? []
+        guard known.contains(room) || known.count < most else { return false }
+        rooms[user] = known.union([room])
+        return true
+    }
+
+    /// By bytes, as Redis orders them.
+    func rooms(of user: String, after: String, limit: Int) -> [String] {
+        let later = (rooms[user] ?? []).filter { after.utf8.lexicographicallyPrecedes($0.utf8) }
+        return Array(later.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.prefix(max(0, limit)))
+    }
+
     mutating func changeMembers(of room: String, removed: [MemberKey], upserted: [StoredMember]) {
         for key in removed { members[room]?[key] = nil }
         for member in upserted { members[room, default: [:]][member.key] = member }
@@ -86,5 +116,20 @@ struct EmbeddedTables: Sendable {
 
     func typing(in room: String, now: WallMilliseconds) -> [String: WallMilliseconds] {
         (typing[room] ?? [:]).filter { $0.value > now }
+    }
+
+    mutating func mergeReceipts(of room: String, _ merged: [Receipt]) {
+        for receipt in merged {
+            let stored = receipts[room]?[receipt.owner] ?? .none
+            receipts[room, default: [:]][receipt.owner] = stored.merged(with: receipt.positions)
+        }
+    }
+
+    mutating func deleteReceipts(of room: String, user: String) {
+        for isHidden in [false, true] { receipts[room]?[ReceiptOwner(user: user, isHidden: isHidden)] = nil }
+    }
+
+    func receipts(of room: String, user: String) -> ReceiptPositions {
+        [false, true].reduce(.none) { $0.merged(with: receipts[room]?[ReceiptOwner(user: user, isHidden: $1)] ?? .none) }
     }
 }

@@ -1,3 +1,4 @@
+import MeshCore
 import NIOCore
 
 /// A command being put together: its arguments one after another in one buffer.
@@ -38,6 +39,13 @@ struct RedisCommand {
         bytes.writeString(user)
         bytes.writeInteger(UInt8(0))
         append(key)
+    }
+
+    /// How much of a log is kept: messages, ms (0 for ever), bytes.
+    mutating func append(kept retention: Retention) {
+        append(retention.messagesMax)
+        append(retention.ageMax?.milliseconds ?? 0)
+        append(retention.bytesMax)
     }
 
     /// Bytes of all arguments: what the bound on bytes in flight counts.

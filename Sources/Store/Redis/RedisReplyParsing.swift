@@ -57,7 +57,7 @@ enum RedisReplyParsing {
         }
     }
 
-    /// Entries of the stream: `[id, [field, body]]`.
+    /// Entries of the stream: `[id, [field, value, …, "body", body]]`.
     static func messages(_ reply: RedisReply) throws -> [StoredMessage] {
         var messages: [StoredMessage] = []
         for entry in try reply.array() {
@@ -111,6 +111,24 @@ enum RedisReplyParsing {
 
     static func optionalMilliseconds(_ reply: RedisReply) throws -> WallMilliseconds? {
         reply == .null ? nil : try reply.milliseconds()
+    }
+
+    /// 1 or 0.
+    static func flag(_ reply: RedisReply) throws -> Bool {
+        guard case .integer(let number) = reply, number == 0 || number == 1 else { throw reply.unexpected("1 or 0") }
+        return number == 1
+    }
+
+    static func texts(_ reply: RedisReply) throws -> [String] { try reply.array().map { try $0.text() } }
+    static func receipts(_ reply: RedisReply) throws -> [Receipt] {
+        try pairs(reply).map { field, value in
+            Receipt(ReceiptOwner(field: try field.text()), try value.parsed { ReceiptPositions($0) })
+        }
+    }
+
+    /// Some fields of the hash, merged.
+    static func receiptPositions(_ reply: RedisReply) throws -> ReceiptPositions {
+        try reply.array().filter { $0 != .null }.reduce(.none) { $0.merged(with: try $1.parsed { ReceiptPositions($0) }) }
     }
 
     /// A flat list of keys and values, as RESP2 gives hashes and scores.

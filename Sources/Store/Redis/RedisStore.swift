@@ -108,7 +108,7 @@ public final class RedisStore: RegionStore {
         evaluate(.append, on: [.meta, .log, .keys, .expiry], of: room, as: RedisReplyParsing.appended) { command in
             command.append(request.fence.description)
             command.append(connection.runID)
-            command.append(request.retention.messagesMax)
+            command.append(kept: request.retention)
             command.append(request.retention.dedupWindow.milliseconds)
             command.append(request.retention.keysMax)
             for message in request.messages {
@@ -116,6 +116,13 @@ public final class RedisStore: RegionStore {
                 command.append(max(0, message.at))
                 command.append(message.body)
             }
+        }
+    }
+
+    public func trim(_ room: String, _ retention: Retention, most: Int) -> EventLoopFuture<Bool> {
+        evaluate(.trim, on: [.meta, .log], of: room, as: RedisReplyParsing.flag) { command in
+            command.append(kept: retention)
+            command.append(most)
         }
     }
 
@@ -136,6 +143,40 @@ public final class RedisStore: RegionStore {
 
     public func epochs(of room: String) -> EventLoopFuture<[StoredEpoch]> {
         answer(RedisCommand("HGETALL", StoreKeys.room(.epochs, room)), as: RedisReplyParsing.epochs)
+    }
+}
+
+// MARK: - Deletion
+
+extension RedisStore {
+    public func deleteRoom(_ room: String) -> EventLoopFuture<Position?> { delete(room, StoreKeys.RoomKind.ofMessages) }
+
+    public func deleteUser(_ user: String) -> EventLoopFuture<Position?> {
+        delete(NameRules.inbox(of: user), StoreKeys.RoomKind.ofMessages + StoreKeys.RoomKind.ofUser)
+    }
+
+    private func delete(_ room: String, _ kinds: [StoreKeys.RoomKind]) -> EventLoopFuture<Position?> {
+        let keys = [.meta, .log, .epochs] + kinds.filter { $0 != .log }
+        return evaluate(.deleteRoom, on: keys, of: room, as: RedisReplyParsing.optionalPosition) { $0.append(StoredEpoch.keptMax) }
+    }
+
+    public func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void> {
+        var command = RedisCommand("HDEL", StoreKeys.room(.receipts, room))
+        for isHidden in [false, true] { command.append(ReceiptOwner(user: user, isHidden: isHidden).field) }
+        return answer(command, as: RedisReplyParsing.nothing)
+    }
+
+    public func noteRoom(_ room: String, of user: String, most: Int) -> EventLoopFuture<Bool> {
+        evaluate(.noteRoom, on: [.rooms], of: NameRules.inbox(of: user), as: RedisReplyParsing.flag) { command in
+            command.append(room)
+            command.append(most)
+        }
+    }
+
+    public func rooms(of user: String, after: String, limit: Int) -> EventLoopFuture<[String]> {
+        var command = RedisCommand("ZRANGEBYLEX", StoreKeys.room(.rooms, NameRules.inbox(of: user)), "(\(after)", "+", "LIMIT", "0")
+        command.append(max(0, limit))
+        return answer(command, as: RedisReplyParsing.texts)
     }
 }
 
@@ -204,6 +245,29 @@ extension RedisStore {
 
     public func lastSeen(of user: String) -> EventLoopFuture<WallMilliseconds?> {
         answer(RedisCommand("GET", StoreKeys.room(.seen, NameRules.inbox(of: user))), as: RedisReplyParsing.optionalMilliseconds)
+    }
+}
+
+// MARK: - Receipts
+
+extension RedisStore {
+    public func receipts(of room: String) -> EventLoopFuture<[Receipt]> {
+        answer(RedisCommand("HGETALL", StoreKeys.room(.receipts, room)), as: RedisReplyParsing.receipts)
+    }
+
+    public func receipts(of room: String, user: String) -> EventLoopFuture<ReceiptPositions> {
+        var command = RedisCommand("HMGET", StoreKeys.room(.receipts, room))
+        for isHidden in [false, true] { command.append(ReceiptOwner(user: user, isHidden: isHidden).field) }
+        return answer(command, as: RedisReplyParsing.receiptPositions)
+    }
+
+    public func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void> {
+        evaluate(.receipts, on: [.receipts], of: room, as: RedisReplyParsing.nothing) { command in
+            for receipt in receipts {
+                command.append(receipt.owner.field)
+                command.append(receipt.positions.description)
+            }
+        }
     }
 }
 

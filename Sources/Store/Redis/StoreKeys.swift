@@ -20,7 +20,7 @@ enum StoreKeys {
     enum RoomKind: String, CaseIterable {
         /// Hash: what a root needs to go on with the log (open.lua).
         case meta
-        /// Stream: the messages, id `epoch-seq`, one field `body`.
+        /// Stream: the messages, id `epoch-seq`, fields `at` and `body`.
         case log
         /// Hash: epoch → `first-last`.
         case epochs
@@ -34,8 +34,21 @@ enum StoreKeys {
         case counts
         /// Sorted set: user → ms at which the typing ends. Lives a second longer than its last entry.
         case typing
+        /// Hash: user → `delivered read`, and user NUL for what she confirmed while she was invisible.
+        case receipts
         /// String, of `@user` rooms: ms of last-seen.
         case seen
+        /// Hash, of `@user` rooms: device → where to push to.
+        case push
+        /// Sorted set, of `@user` rooms: the rooms in which she has receipts.
+        case rooms
+
+        /// What stays of a deleted room, so that no position is handed out twice.
+        static let tombstone: [RoomKind] = [.meta, .epochs]
+        /// What an inbox holds of its user rather than of its messages.
+        static let ofUser: [RoomKind] = [.seen, .push, .rooms]
+        /// What goes with the messages of a room.
+        static let ofMessages = allCases.filter { !tombstone.contains($0) && !ofUser.contains($0) }
     }
 
     static func room(_ kind: RoomKind, _ room: String) -> String {

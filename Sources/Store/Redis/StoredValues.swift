@@ -28,6 +28,16 @@ extension NodeBoot {
     }
 }
 
+extension ReceiptOwner {
+    /// No user id contains NUL.
+    var field: String { isHidden ? user + "\0" : user }
+
+    init(field: String) {
+        let isHidden = field.utf8.last == 0
+        self.init(user: isHidden ? String(field.dropLast()) : field, isHidden: isHidden)
+    }
+}
+
 /// The value of a member's field.
 struct MemberRecord: Codable {
     var user: String

@@ -8,8 +8,12 @@ public protocol ClientConnectionDelegate: AnyObject {
     func connectionReceived(_ payload: ByteBuffer, as encoding: FrameEncoding)
     /// The peer broke the rules of its transport; the connection closes itself with the matching code.
     func connectionViolated(_ violation: WebSocketViolation)
-    /// More than the outbox limit waits for the peer.
-    func connectionIsSlow()
+    /// More waits for the peer than the outbox should hold (`outboxBehindBytes`), or may hold (`outboxBytesMax`).
+    func connectionIsBehind()
+    /// There is room again, as `wantsDrain` asked to be told.
+    func connectionDrained()
+    /// A batch of ephemeral messages was not kept for a peer that is slow.
+    func connectionShedBatch()
     /// Bytes came in: the peer lives.
     func connectionHeard()
     /// The peer will send nothing more and still listens: a stream whose request has ended. Answer what is open, then close.
@@ -63,8 +67,15 @@ public final class ClientConnection {
     private var peerLeft = false
     /// Whether our close waits for the peer's.
     private var awaitsPeer = true
-    private var reportedSlow = false
-    private let outboxBytesMax: Int
+    /// The step of the outbox that was reported last.
+    private var reported = OutboxLevel.fine
+    private let steps: OutboxSteps
+    /// Of what waits, what the session has put up with.
+    private var toleratedBytes = 0
+    /// Set by who waits for room; `connectionDrained` answers.
+    public var wantsDrain = false
+    /// When the peer last took something, or when something began to wait for it.
+    private var takenAt = NIODeadline.now()
 
     private static let readBytesKept = 16 << 10
     /// How long a peer may take to answer our close with its own.
@@ -75,7 +86,7 @@ public final class ClientConnection {
     init(_ door: Door, _ format: FrameFormat, on carrier: Carrier, tools: ConnectionTools, settings: ClientListenerSettings) {
         self.door = door
         self.format = format
-        outboxBytesMax = settings.outboxBytesMax
+        steps = settings.outbox
         switch carrier {
         case .socket(let socket): (self.socket, stream, eventLoop, peer) = (socket, nil, socket.eventLoop, socket.peer)
         case .stream(let stream): (socket, self.stream, eventLoop, peer) = (nil, stream, stream.eventLoop, stream.peer)
@@ -101,6 +112,12 @@ public final class ClientConnection {
     public var isOpen: Bool { !isClosing && socket?.isOpen ?? true }
     /// Bytes that wait for the peer in this process.
     public var waitingBytes: Int { outbox.bytes + (socket?.pendingBytes ?? 0) }
+
+    /// How long the peer has taken nothing of what waits for it.
+    public var stalledFor: TimeSpan {
+        guard waitingBytes > 0 else { return .zero }
+        return TimeSpan(nanoseconds: (.now() - (socket?.progressAt ?? takenAt)).nanoseconds)
+    }
 
     // MARK: Inbound
 
@@ -209,6 +226,7 @@ public final class ClientConnection {
     /// Adds one message to the outbox; `flush` sends it. The cell must be told (`isQueuedForFlush`).
     public func append(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
+        if outbox.isEmpty { takenAt = .now() }
         outbox.append(write)
         appended()
     }
@@ -244,9 +262,30 @@ public final class ClientConnection {
 
     private func checkLimit() {
         let holdsTooMuch = stream?.holds(outbox.bytes) ?? false
-        guard waitingBytes > outboxBytesMax || holdsTooMuch, !reportedSlow else { return }
-        reportedSlow = true
-        delegate?.connectionIsSlow()
+        let level = holdsTooMuch ? .full : steps.level(of: waitingBytes - toleratedBytes)
+        guard level > reported else { return }
+        reported = level
+        delegate?.connectionIsBehind()
+    }
+
+    /// Whether more waits than may: of this connection, or of all streams of its HTTP/2 connection together.
+    public var isFull: Bool { reported == .full }
+
+    /// One tick can bring more than the outbox may hold. If nothing of that kind will follow, the peer has time to read it; a quarter more may
+    /// come meanwhile. Not where the streams of a connection share what may wait.
+    public func tolerateBacklog() {
+        guard stream == nil else { return }
+        toleratedBytes = max(0, waitingBytes - steps.bytesMax * 3 / 4)
+        reported = .behind
+    }
+
+    private func tookSome() {
+        guard waitingBytes <= steps.drainedBytes else { return }
+        reported = .fine
+        toleratedBytes = 0
+        guard wantsDrain else { return }
+        wantsDrain = false
+        delegate?.connectionDrained()
     }
 
     /// Sends the outbox, unless earlier bytes still wait: then it follows when they are gone.
@@ -258,21 +297,22 @@ public final class ClientConnection {
             return
         }
         if socket.hasFailed { return closeNow() }
-        guard socket.pendingBytes == 0, !outbox.isEmpty else { return }
-        outbox.take().withUnsafeReadableBytes { socket.send($0) }
-        if socket.hasFailed { closeNow() }
+        guard socket.pendingBytes == 0 else { return }
+        if !outbox.isEmpty { outbox.take().withUnsafeReadableBytes { socket.send($0) } }
+        if socket.hasFailed { return closeNow() }
+        tookSome()
     }
 
     /// A stream takes some of what was flushed.
     func takeFromOutbox(_ count: Int, into buffer: inout ByteBuffer) {
         outbox.take(count, into: &buffer)
         _ = stream?.holds(outbox.bytes)
-        if outbox.isEmpty { reportedSlow = false }
+        takenAt = .now()
+        tookSome()
     }
 
     /// The socket has room again.
     func drained() {
-        if outbox.isEmpty { reportedSlow = false }
         flush()
         if isClosing, peerClosed || !awaitsPeer, waitingBytes == 0 { finishTransport() }
     }
@@ -288,13 +328,15 @@ public final class ClientConnection {
     }
 
     /// Sends a batch straight from the shared buffer. True if it was put into the outbox instead, and the connection has to be flushed.
+    ///
+    /// - Parameter isEphemeral: nobody comes back for what is in it, so it is not kept for a peer that is slow.
     @inline(__always)
-    public func deliver(_ batch: UnsafeRawBufferPointer) -> Bool {
+    public func deliver(_ batch: UnsafeRawBufferPointer, isEphemeral: Bool) -> Bool {
         guard !isClosing else { return false }
-        if isCorked || !outbox.isEmpty { return keep(batch) }
-        guard let fanOutSocket else { return deliverToStream(batch) }
+        if isCorked || !outbox.isEmpty { return keep(batch, isEphemeral) }
+        guard let fanOutSocket else { return deliverToStream(batch, isEphemeral) }
         return fanOutSocket._withUnsafeGuaranteedRef { socket in
-            guard socket.pendingBytes == 0 else { return keep(batch) }
+            guard socket.pendingBytes == 0 else { return keep(batch, isEphemeral) }
             socket.send(batch)
             if socket.pendingBytes > 0 { checkLimit() }
             return socket.hasFailed
@@ -302,18 +344,23 @@ public final class ClientConnection {
     }
 
     @inline(never)
-    private func keep(_ batch: UnsafeRawBufferPointer) -> Bool {
+    private func keep(_ batch: UnsafeRawBufferPointer, _ isEphemeral: Bool) -> Bool {
+        if isEphemeral, waitingBytes > steps.sheddingBytes {
+            delegate?.connectionShedBatch()
+            return false
+        }
+        if outbox.isEmpty { takenAt = .now() }
         outbox.append(frames: batch)
         appended()
         return true
     }
 
     @inline(never)
-    private func deliverToStream(_ batch: UnsafeRawBufferPointer) -> Bool {
+    private func deliverToStream(_ batch: UnsafeRawBufferPointer, _ isEphemeral: Bool) -> Bool {
         guard let stream else { return false }
         let sent = stream.send(batch)
         guard sent < batch.count else { return false }
-        guard sent > 0 else { return keep(batch) }
+        guard sent > 0 else { return keep(batch, isEphemeral) }
         outbox.append(rest: UnsafeRawBufferPointer(rebasing: batch[sent...]))
         checkLimit()
         return true

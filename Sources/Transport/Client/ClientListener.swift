@@ -7,7 +7,7 @@ public import TLS
 
 public struct ClientListenerSettings: Sendable {
     public var helloBytesMax = 1 << 20
-    public var outboxBytesMax = 4 << 20
+    public var outbox = OutboxSteps(drainedBytes: 128 << 10, sheddingBytes: 256 << 10, behindBytes: 1 << 20, bytesMax: 4 << 20)
     /// From a connection's first moment until it is known what it speaks and its TLS handshake is done; then as long again for the first
     /// request, or HTTP/2's settings.
     public var handshakeTimeout = TimeSpan.seconds(10)

@@ -267,7 +267,7 @@ final class HTTP2Connection: ClientSocketReceiver {
 
     /// Past the bound of a connection those of its streams are too slow that hold more than the others.
     func holdsTooMuch(ofWhich bytes: Int) -> Bool {
-        waitingBytes > Self.outboxesMax * settings.outboxBytesMax && bytes * streams.count >= waitingBytes
+        waitingBytes > Self.outboxesMax * settings.outbox.bytesMax && bytes * streams.count >= waitingBytes
     }
 
     // MARK: The end

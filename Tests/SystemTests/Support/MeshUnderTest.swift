@@ -49,9 +49,12 @@ struct MeshUnderTest: Sendable {
         var options = LocalMeshOptions(dataDirectory: folder)
         options.basePort = 0
         options.nodes = settings.nodes
+        options.cells = settings.cells
         options.logging.level = "info"
         options.regionYAML = settings.yaml
+        options.meshYAML = settings.meshYAML
         options.tls = settings.tls
+        options.linkProxies = settings.linkProxies
         let crashes = Crashes()
         let local = try await LocalMesh.start(options, binary: Program.heliograph, onEvent: crashes.note)
         return MeshUnderTest(local: local, folder: folder, secret: try TokenSecret(file: local.tokenSecretFile), crashes: crashes)
@@ -113,10 +116,16 @@ private final class Crashes: Sendable {
 
 struct MeshSettings: Sendable {
     var nodes = 1
+    /// Event loops of each node.
+    var cells = 2
     /// `limits:` and `timings:` of every region.
     var yaml = ""
+    /// `retention:` of the mesh.
+    var meshYAML = ""
     /// Everything is encrypted.
     var tls = false
+    /// Links between nodes can be cut.
+    var linkProxies = false
 }
 
 /// Runs a suite, or a test, inside a mesh that is started for it and stopped after it.
@@ -129,8 +138,11 @@ struct MeshTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == MeshTrait {
-    static func mesh(nodes: Int = 1, yaml: String = "", tls: Bool = false) -> MeshTrait {
-        MeshTrait(settings: MeshSettings(nodes: nodes, yaml: yaml, tls: tls))
+    static func mesh(
+        nodes: Int = 1, cells: Int = 2, yaml: String = "", meshYAML: String = "", tls: Bool = false, linkProxies: Bool = false
+    ) -> MeshTrait {
+        MeshTrait(
+            settings: MeshSettings(nodes: nodes, cells: cells, yaml: yaml, meshYAML: meshYAML, tls: tls, linkProxies: linkProxies))
     }
 }
 

@@ -31,6 +31,19 @@ final class Recorder: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Takes the frames in place of the record: whoever reads for long and much keeps nothing twice.
+    private let tap: (@Sendable ([RelayServerFrame]) -> Void)?
+
+    init(tap: (@Sendable ([RelayServerFrame]) -> Void)? = nil) { self.tap = tap }
+
+    func received(_ frames: [RelayServerFrame]) {
+        if let tap { return tap(frames) }
+        let now = ContinuousClock.now
+        update { record in
+            record.frames += frames
+            record.times += Array(repeating: now, count: frames.count)
+        }
+    }
 
     var record: ClientRecord { state.withLock { $0.record } }
 

@@ -56,12 +56,8 @@ final class TestChannelHandler: ChannelInboundHandler {
     }
 
     private func receive(_ payload: ByteBuffer) {
-        let now = ContinuousClock.now
         let frames = (try? ServerFrameDecoder.decode(payload, encoding: encoding, frameBytesMax: 16 << 20)) ?? []
-        recorder.update { record in
-            record.frames += frames
-            record.times += Array(repeating: now, count: frames.count)
-        }
+        recorder.received(frames)
     }
 
     private func pinged(_ payload: ByteBuffer, _ context: ChannelHandlerContext) {

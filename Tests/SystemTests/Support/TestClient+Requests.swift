@@ -12,9 +12,13 @@ extension TestClient {
 
     @discardableResult
     func subscribe(
-        _ room: String, presence: Bool = false, typing: Bool = false, sourceLocation: SourceLocation = #_sourceLocation
+        _ room: String, from: RelayFrom? = nil, presence: Bool = false, typing: Bool = false,
+        sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> RelaySubscribed {
-        let ask = RelaySubscribe.with { ($0.room, $0.presence, $0.typing) = (room, presence, typing) }
+        let ask = RelaySubscribe.with {
+            ($0.room, $0.presence, $0.typing) = (room, presence, typing)
+            if let from { $0.from = from }
+        }
         let reply = try await self.ask(.subscribe(ask), sourceLocation: sourceLocation)
         guard case .subscribed(let subscribed) = reply else { throw unexpected(reply, sourceLocation) }
         return subscribed

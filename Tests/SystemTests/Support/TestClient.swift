@@ -34,9 +34,9 @@ final class TestClient: Sendable {
     /// A TCP connection and nothing more.
     static func dial(
         _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true,
-        receiveBytes: Int? = nil
+        receiveBytes: Int? = nil, tap: (@Sendable ([RelayServerFrame]) -> Void)? = nil
     ) async throws -> TestClient {
-        let recorder = Recorder()
+        let recorder = Recorder(tap: tap)
         let (host, port) = try address(of: place.clientURL)
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(.seconds(5))
@@ -55,9 +55,10 @@ final class TestClient: Sendable {
     /// A WebSocket without a hello.
     static func open(
         _ place: some ClientEdge, user: String = "nobody", encoding: FrameEncoding = .json, answersPings: Bool = true,
-        receiveBytes: Int? = nil
+        receiveBytes: Int? = nil, tap: (@Sendable ([RelayServerFrame]) -> Void)? = nil
     ) async throws -> TestClient {
-        let client = try await dial(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
+        let client = try await dial(
+            place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes, tap: tap)
         var request = ByteBuffer()
         WebSocketHandshake.appendRequest(
             host: "localhost", path: "/v1/ws", key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocols: encoding.subprotocol.map { [$0] } ?? [],
@@ -72,7 +73,7 @@ final class TestClient: Sendable {
     static func connect(
         _ place: some ClientEdge, as user: String, token: String? = nil, device: String? = nil, status: RelayStatus = .online,
         encoding: FrameEncoding = .json, heartbeatSeconds: UInt32? = nil, answersPings: Bool = true, receiveBytes: Int? = nil,
-        session: String? = nil
+        session: String? = nil, resume: [RelayResume] = []
     ) async throws -> TestClient {
         let client = try await open(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
         let bearer = if let token { token } else { try await MeshUnderTest.current.token(user) }
@@ -82,6 +83,7 @@ final class TestClient: Sendable {
             if let device { $0.device = device }
             if let heartbeatSeconds { $0.heartbeatSeconds = heartbeatSeconds }
             if let session { $0.session = session }
+            $0.resume = resume
         }
         guard case .welcome = try await client.ask(.hello(hello)) else { throw SystemTestError("\(user) is not welcome") }
         return client

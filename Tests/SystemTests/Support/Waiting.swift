@@ -30,9 +30,17 @@ func eventually(
     let _: Bool = try await eventually(what, within: limit, sourceLocation: sourceLocation) { try await holds() ? true : nil }
 }
 
-private enum Pause {
+enum Pause {
     /// What cannot tell us of a change is asked every 20 ms.
-    static func betweenQuestions() async throws {
-        try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(20)) {}.futureResult.get()
+    fileprivate static func betweenQuestions() async throws { try await of(milliseconds: 20) }
+
+    /// For whoever plays people and faults, which take their time. Never to wait for something that can be asked for.
+    static func of(milliseconds: Int) async throws {
+        try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(Int64(milliseconds))) {}.futureResult.get()
     }
+}
+
+/// A client that was told when to come back does as it was told.
+func waitAsTold(milliseconds: UInt32) async throws {
+    try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(Int64(milliseconds))) {}.futureResult.get()
 }

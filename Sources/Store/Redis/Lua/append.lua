@@ -1,4 +1,4 @@
--- Appends a batch of messages to the log of a room, in order, all or nothing as far as the fence is concerned.
+-- Appends a batch of messages to the log of a room, in order, all or nothing as far as the fence is concerned, and trims the log.
 --
 -- KEYS[1]  hg:meta:{T}:<room>    see open.lua
 -- KEYS[2]  hg:log:{T}:<room>     see open.lua
@@ -7,18 +7,16 @@
 -- ARGV[1]  the fence, "viewEpoch.rosterVersion"
 -- ARGV[2]  run id of the server
 -- ARGV[3]  messages kept in the log
--- ARGV[4]  dedup window in ms
--- ARGV[5]  keys remembered at most
--- ARGV[6]+ for each message: user NUL key, at in ms, body
+-- ARGV[4]  ms for which they are kept, 0 for ever
+-- ARGV[5]  bytes kept in the log
+-- ARGV[6]  dedup window in ms
+-- ARGV[7]  keys remembered at most
+-- ARGV[8]+ for each message: user NUL key, at in ms, body
 -- Reply:   {"OK", for each message "appended <epoch-seq>", "duplicate <epoch-seq> <at>" or "keysFull"},
 --          {"FENCED", the fence that stands}, or {"NOTOPEN"}
 --
 -- A log that was opened under another run of the server is not open: what this run knows of it may be old.
-local FIXED = 5
-
-local function text(number)
-    return string.format('%.0f', number)
-end
+local FIXED = 7
 
 -- A bounded number, so that no call pays for a long past one; more than the call can add, so that the queue shrinks.
 local function forget_expired(now, most)
@@ -36,7 +34,7 @@ local function forget_expired(now, most)
     end
 end
 
-local meta = redis.call('HMGET', KEYS[1], 'fence', 'run', 'epoch', 'seq', 'at')
+local meta = redis.call('HMGET', KEYS[1], 'fence', 'run', 'epoch', 'seq', 'at', 'bytes', 'oldest')
 if not meta[1] or meta[2] ~= ARGV[2] then
     return {'NOTOPEN'}
 end
@@ -44,14 +42,14 @@ if meta[1] ~= ARGV[1] then
     return {'FENCED', meta[1]}
 end
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local window, keys_max = tonumber(ARGV[4]), tonumber(ARGV[5])
-forget_expired(now, 64 + 2 * (#ARGV - FIXED) / 3)
+local now, window, keys_max = now_ms(), tonumber(ARGV[6]), tonumber(ARGV[7])
+local most = 64 + 2 * (#ARGV - FIXED) / 3
+forget_expired(now, most)
 
 local epoch, seq, last_at = meta[3], tonumber(meta[4]), tonumber(meta[5])
 local live = redis.call('HLEN', KEYS[3])
 local due = text(now + window)
+local log = log_state(KEYS[2], meta[6], meta[7], now)
 local reply, appended = {'OK'}, 0
 for i = FIXED + 1, #ARGV, 3 do
     local field, at, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
@@ -64,19 +62,37 @@ for i = FIXED + 1, #ARGV, 3 do
     else
         seq = seq + 1
         last_at = math.max(last_at, tonumber(at))
-        local id = epoch .. '-' .. text(seq)
-        redis.call('XADD', KEYS[2], id, 'body', body)
-        redis.call('HSET', KEYS[3], field, id .. '-' .. text(last_at))
+        local id, stamp = epoch .. '-' .. text(seq), text(last_at)
+        redis.call('XADD', KEYS[2], id, 'at', stamp, 'body', body)
+        redis.call('HSET', KEYS[3], field, id .. '-' .. stamp)
         redis.call('RPUSH', KEYS[4], due .. ' ' .. field)
+        if log.length == 0 then
+            log.oldest = last_at
+        end
+        log.length, log.bytes = log.length + 1, log.bytes + #body
         live, appended = live + 1, appended + 1
         reply[#reply + 1] = 'appended ' .. id
     end
 end
 
 if appended > 0 then
-    redis.call('HSET', KEYS[1], 'seq', text(seq), 'head', epoch .. '-' .. text(seq), 'at', text(last_at))
-    redis.call('XTRIM', KEYS[2], 'MAXLEN', ARGV[3])
-    redis.call('PEXPIRE', KEYS[3], ARGV[4])
-    redis.call('PEXPIRE', KEYS[4], ARGV[4])
+    local messages, age, size = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+    -- A 64th more may stay, so that not every append has to read what it removes.
+    local loose = {
+        messages = messages + math.floor(messages / 64), bytes = size + math.floor(size / 64),
+        since = age > 0 and now - age - math.floor(age / 64) or 0}
+    if is_over(log, loose) then
+        trim(KEYS[2], log, {messages = messages, bytes = size, since = age > 0 and now - age or 0}, most)
+    end
+    redis.call('HSET', KEYS[1], 'seq', text(seq), 'head', epoch .. '-' .. text(seq), 'at', text(last_at),
+        'bytes', text(log.bytes), 'oldest', text(log.oldest))
+    -- A log to which nothing is appended any more goes as a whole.
+    if age > 0 then
+        redis.call('PEXPIRE', KEYS[2], ARGV[4])
+    else
+        redis.call('PERSIST', KEYS[2])
+    end
+    redis.call('PEXPIRE', KEYS[3], ARGV[6])
+    redis.call('PEXPIRE', KEYS[4], ARGV[6])
 end
 return reply

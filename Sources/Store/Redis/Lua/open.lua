@@ -1,8 +1,8 @@
 -- Creates the log of a room or takes it over, and writes the fence.
 --
 -- KEYS[1]  hg:meta:{T}:<room>, a hash: fence, incarnation, run, epoch (of the next message), seq (handed out last),
---          head (last position, "epoch-seq"), at (of the last message, ms)
--- KEYS[2]  hg:log:{T}:<room>, a stream: id "epoch-seq", one field "body"
+--          head (last position, "epoch-seq"), at (of the last message, ms), bytes (kept), oldest (at of the oldest kept)
+-- KEYS[2]  hg:log:{T}:<room>, a stream: id "epoch-seq", fields "at" (ms; missing in logs of older versions) and "body"
 -- KEYS[3]  hg:epochs:{T}:<room>, a hash: epoch -> "first-last", "first-" for the one that is open
 -- ARGV[1]  the fence, "viewEpoch.rosterVersion"
 -- ARGV[2]  the store's incarnation
@@ -14,43 +14,6 @@
 --
 -- Two rules see to it that a position never names two messages. An epoch is not continued in another incarnation or run of
 -- the store. Nor is it continued when positions of it are known that this log does not hold.
-local function text(number)
-    return string.format('%.0f', number)
-end
-
-local function pair(joined)
-    local first, second = string.match(joined, '^(%d+)[-.](%d+)$')
-    return tonumber(first), tonumber(second)
-end
-
-local function above(a1, a2, b1, b2)
-    return a1 > b1 or (a1 == b1 and a2 > b2)
-end
-
-local function last_stream_id(key)
-    if redis.call('EXISTS', key) == 0 then
-        return nil
-    end
-    local info = redis.call('XINFO', 'STREAM', key)
-    for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then
-            return info[i + 1]
-        end
-    end
-end
-
-local function forget_oldest_epochs(key, most)
-    while redis.call('HLEN', key) > most do
-        local oldest
-        for _, epoch in ipairs(redis.call('HKEYS', key)) do
-            if not oldest or tonumber(epoch) < tonumber(oldest) then
-                oldest = epoch
-            end
-        end
-        redis.call('HDEL', key, oldest)
-    end
-end
-
 local meta = redis.call('HMGET', KEYS[1], 'fence', 'incarnation', 'run', 'epoch', 'seq', 'head', 'at')
 local view_epoch, roster_version = pair(ARGV[1])
 if meta[1] then

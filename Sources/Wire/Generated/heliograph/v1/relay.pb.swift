@@ -418,6 +418,7 @@ public nonisolated struct RelayReceiptState: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// empty in the summary of a large room
   public var user: String {
     get {_user ?? String()}
     set {_user = newValue}
@@ -427,6 +428,7 @@ public nonisolated struct RelayReceiptState: Sendable {
   /// Clears the value of `user`. Subsequent reads from it will return its default value.
   public mutating func clearUser() {self._user = nil}
 
+  /// in a summary that of the slowest
   public var position: RelayPosition {
     get {_position ?? RelayPosition()}
     set {_position = newValue}
@@ -445,6 +447,16 @@ public nonisolated struct RelayReceiptState: Sendable {
   /// Clears the value of `kind`. Subsequent reads from it will return its default value.
   public mutating func clearKind() {self._kind = nil}
 
+  /// in a summary that of the fastest; else absent
+  public var high: RelayPosition {
+    get {_high ?? RelayPosition()}
+    set {_high = newValue}
+  }
+  /// Returns true if `high` has been explicitly set.
+  public var hasHigh: Bool {self._high != nil}
+  /// Clears the value of `high`. Subsequent reads from it will return its default value.
+  public mutating func clearHigh() {self._high = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -452,6 +464,7 @@ public nonisolated struct RelayReceiptState: Sendable {
   fileprivate var _user: String? = nil
   fileprivate var _position: RelayPosition? = nil
   fileprivate var _kind: RelayReceiptKind? = nil
+  fileprivate var _high: RelayPosition? = nil
 }
 
 public nonisolated struct RelayClientFrame: Sendable {
@@ -2128,6 +2141,7 @@ public nonisolated struct RelayReceiptChanged: Sendable {
   /// Clears the value of `room`. Subsequent reads from it will return its default value.
   public mutating func clearRoom() {self._room = nil}
 
+  /// as in ReceiptState
   public var user: String {
     get {_user ?? String()}
     set {_user = newValue}
@@ -2155,6 +2169,15 @@ public nonisolated struct RelayReceiptChanged: Sendable {
   /// Clears the value of `kind`. Subsequent reads from it will return its default value.
   public mutating func clearKind() {self._kind = nil}
 
+  public var high: RelayPosition {
+    get {_high ?? RelayPosition()}
+    set {_high = newValue}
+  }
+  /// Returns true if `high` has been explicitly set.
+  public var hasHigh: Bool {self._high != nil}
+  /// Clears the value of `high`. Subsequent reads from it will return its default value.
+  public mutating func clearHigh() {self._high = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2163,6 +2186,7 @@ public nonisolated struct RelayReceiptChanged: Sendable {
   fileprivate var _user: String? = nil
   fileprivate var _position: RelayPosition? = nil
   fileprivate var _kind: RelayReceiptKind? = nil
+  fileprivate var _high: RelayPosition? = nil
 }
 
 public nonisolated struct RelayGap: Sendable {
@@ -2498,7 +2522,7 @@ nonisolated extension RelayMember: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension RelayReceiptState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ReceiptState"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}position\0\u{1}kind\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}position\0\u{1}kind\0\u{1}high\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2509,6 +2533,7 @@ nonisolated extension RelayReceiptState: SwiftProtobuf.Message, SwiftProtobuf._M
       case 1: try { try decoder.decodeSingularStringField(value: &self._user) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._position) }()
       case 3: try { try decoder.decodeSingularEnumField(value: &self._kind) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._high) }()
       default: break
       }
     }
@@ -2528,6 +2553,9 @@ nonisolated extension RelayReceiptState: SwiftProtobuf.Message, SwiftProtobuf._M
     try { if let v = self._kind {
       try visitor.visitSingularEnumField(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._high {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2535,6 +2563,7 @@ nonisolated extension RelayReceiptState: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs._user != rhs._user {return false}
     if lhs._position != rhs._position {return false}
     if lhs._kind != rhs._kind {return false}
+    if lhs._high != rhs._high {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4676,7 +4705,7 @@ nonisolated extension RelayTypingChanged: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension RelayReceiptChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ReceiptChanged"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}user\0\u{1}position\0\u{1}kind\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}user\0\u{1}position\0\u{1}kind\0\u{1}high\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4688,6 +4717,7 @@ nonisolated extension RelayReceiptChanged: SwiftProtobuf.Message, SwiftProtobuf.
       case 2: try { try decoder.decodeSingularStringField(value: &self._user) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._position) }()
       case 4: try { try decoder.decodeSingularEnumField(value: &self._kind) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._high) }()
       default: break
       }
     }
@@ -4710,6 +4740,9 @@ nonisolated extension RelayReceiptChanged: SwiftProtobuf.Message, SwiftProtobuf.
     try { if let v = self._kind {
       try visitor.visitSingularEnumField(value: v, fieldNumber: 4)
     } }()
+    try { if let v = self._high {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4718,6 +4751,7 @@ nonisolated extension RelayReceiptChanged: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs._user != rhs._user {return false}
     if lhs._position != rhs._position {return false}
     if lhs._kind != rhs._kind {return false}
+    if lhs._high != rhs._high {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

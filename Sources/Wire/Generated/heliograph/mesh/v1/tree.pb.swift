@@ -137,6 +137,60 @@ public nonisolated struct MeshTreeFrame: Sendable {
     set {frame = .response(newValue)}
   }
 
+  /// Down, by children that may have lost a last message.
+  public var headAnnounced: MeshHeadAnnounced {
+    get {
+      if case .headAnnounced(let v)? = frame {return v}
+      return MeshHeadAnnounced()
+    }
+    set {frame = .headAnnounced(newValue)}
+  }
+
+  /// down
+  public var deleted: MeshRoomDeleted {
+    get {
+      if case .deleted(let v)? = frame {return v}
+      return MeshRoomDeleted()
+    }
+    set {frame = .deleted(newValue)}
+  }
+
+  /// routed to one node
+  public var nodeRequest: MeshNodeRequest {
+    get {
+      if case .nodeRequest(let v)? = frame {return v}
+      return MeshNodeRequest()
+    }
+    set {frame = .nodeRequest(newValue)}
+  }
+
+  /// Receipts.
+  public var receiptsSaid: MeshReceiptsSaid {
+    get {
+      if case .receiptsSaid(let v)? = frame {return v}
+      return MeshReceiptsSaid()
+    }
+    set {frame = .receiptsSaid(newValue)}
+  }
+
+  /// down
+  public var receiptsChanged: MeshReceiptsChanged {
+    get {
+      if case .receiptsChanged(let v)? = frame {return v}
+      return MeshReceiptsChanged()
+    }
+    set {frame = .receiptsChanged(newValue)}
+  }
+
+  /// down
+  public var directReceipt: MeshDirectReceipt {
+    get {
+      if case .directReceipt(let v)? = frame {return v}
+      return MeshDirectReceipt()
+    }
+    set {frame = .directReceipt(newValue)}
+  }
+
   /// To the owner of a session, from the node that has taken it over.
   public var sessionTaken: MeshSessionTaken {
     get {
@@ -190,6 +244,18 @@ public nonisolated struct MeshTreeFrame: Sendable {
     /// Routed to the root and back.
     case request(MeshRootRequest)
     case response(MeshRootResponse)
+    /// Down, by children that may have lost a last message.
+    case headAnnounced(MeshHeadAnnounced)
+    /// down
+    case deleted(MeshRoomDeleted)
+    /// routed to one node
+    case nodeRequest(MeshNodeRequest)
+    /// Receipts.
+    case receiptsSaid(MeshReceiptsSaid)
+    /// down
+    case receiptsChanged(MeshReceiptsChanged)
+    /// down
+    case directReceipt(MeshDirectReceipt)
     /// To the owner of a session, from the node that has taken it over.
     case sessionTaken(MeshSessionTaken)
     /// Down again: members as a whole, and who is hidden.
@@ -472,38 +538,66 @@ public nonisolated struct MeshRoomMember: Sendable {
   public init() {}
 }
 
-public nonisolated struct MeshTreeJoined: Sendable {
+public nonisolated struct MeshTreeJoined: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var generation: UInt64 = 0
+  public var generation: UInt64 {
+    get {_storage._generation}
+    set {_uniqueStorage()._generation = newValue}
+  }
 
   public var head: MeshPlace {
-    get {_head ?? MeshPlace()}
-    set {_head = newValue}
+    get {_storage._head ?? MeshPlace()}
+    set {_uniqueStorage()._head = newValue}
   }
   /// Returns true if `head` has been explicitly set.
-  public var hasHead: Bool {self._head != nil}
+  public var hasHead: Bool {_storage._head != nil}
   /// Clears the value of `head`. Subsequent reads from it will return its default value.
-  public mutating func clearHead() {self._head = nil}
+  public mutating func clearHead() {_uniqueStorage()._head = nil}
 
-  public var members: [MeshRoomMember] = []
+  public var members: [MeshRoomMember] {
+    get {_storage._members}
+    set {_uniqueStorage()._members = newValue}
+  }
 
-  public var count: UInt32 = 0
+  public var count: UInt32 {
+    get {_storage._count}
+    set {_uniqueStorage()._count = newValue}
+  }
 
-  public var lastSeen: Int64 = 0
+  public var lastSeen: Int64 {
+    get {_storage._lastSeen}
+    set {_uniqueStorage()._lastSeen = newValue}
+  }
 
-  public var typing: [String] = []
+  public var typing: [String] {
+    get {_storage._typing}
+    set {_uniqueStorage()._typing = newValue}
+  }
 
   /// a root that is new has not heard everybody: who is missing has not left
-  public var settling: Bool = false
+  public var settling: Bool {
+    get {_storage._settling}
+    set {_uniqueStorage()._settling = newValue}
+  }
+
+  /// absent if they were not asked for
+  public var receipts: MeshReceiptsChanged {
+    get {_storage._receipts ?? MeshReceiptsChanged()}
+    set {_uniqueStorage()._receipts = newValue}
+  }
+  /// Returns true if `receipts` has been explicitly set.
+  public var hasReceipts: Bool {_storage._receipts != nil}
+  /// Clears the value of `receipts`. Subsequent reads from it will return its default value.
+  public mutating func clearReceipts() {_uniqueStorage()._receipts = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _head: MeshPlace? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct MeshTreeRefused: Sendable {
@@ -699,6 +793,55 @@ public nonisolated struct MeshPresenceAsked: Sendable {
   public init() {}
 }
 
+public nonisolated struct MeshHeadAnnounced: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  public var head: MeshPlace {
+    get {_head ?? MeshPlace()}
+    set {_head = newValue}
+  }
+  /// Returns true if `head` has been explicitly set.
+  public var hasHead: Bool {self._head != nil}
+  /// Clears the value of `head`. Subsequent reads from it will return its default value.
+  public mutating func clearHead() {self._head = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _head: MeshPlace? = nil
+}
+
+public nonisolated struct MeshRoomDeleted: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  public var upTo: MeshPlace {
+    get {_upTo ?? MeshPlace()}
+    set {_upTo = newValue}
+  }
+  /// Returns true if `upTo` has been explicitly set.
+  public var hasUpTo: Bool {self._upTo != nil}
+  /// Clears the value of `upTo`. Subsequent reads from it will return its default value.
+  public mutating func clearUpTo() {self._upTo = nil}
+
+  /// her last-seen time is gone too
+  public var endsUser: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _upTo: MeshPlace? = nil
+}
+
 public nonisolated struct MeshRootRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -751,6 +894,39 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .describe(newValue)}
   }
 
+  /// answered by the first level that can
+  public var replay: MeshReplayAsk {
+    get {
+      if case .replay(let v)? = ask {return v}
+      return MeshReplayAsk()
+    }
+    set {ask = .replay(newValue)}
+  }
+
+  public var data: MeshDataAsk {
+    get {
+      if case .data(let v)? = ask {return v}
+      return MeshDataAsk()
+    }
+    set {ask = .data(newValue)}
+  }
+
+  public var unread: MeshUnreadAsk {
+    get {
+      if case .unread(let v)? = ask {return v}
+      return MeshUnreadAsk()
+    }
+    set {ask = .unread(newValue)}
+  }
+
+  public var directReceipt: MeshDirectReceipt {
+    get {
+      if case .directReceipt(let v)? = ask {return v}
+      return MeshDirectReceipt()
+    }
+    set {ask = .directReceipt(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Ask: Equatable, Sendable {
@@ -758,6 +934,11 @@ public nonisolated struct MeshRootRequest: Sendable {
     case history(MeshHistoryAsk)
     case members(MeshMembersAsk)
     case describe(MeshDescribeAsk)
+    /// answered by the first level that can
+    case replay(MeshReplayAsk)
+    case data(MeshDataAsk)
+    case unread(MeshUnreadAsk)
+    case directReceipt(MeshDirectReceipt)
 
   }
 
@@ -851,6 +1032,218 @@ public nonisolated struct MeshDescribeAsk: Sendable {
   public init() {}
 }
 
+public nonisolated struct MeshReplayAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var start: MeshReplayAsk.OneOf_Start? = nil
+
+  /// 0-0: with the oldest kept
+  public var after: MeshPlace {
+    get {
+      if case .after(let v)? = start {return v}
+      return MeshPlace()
+    }
+    set {start = .after(newValue)}
+  }
+
+  public var last: UInt64 {
+    get {
+      if case .last(let v)? = start {return v}
+      return 0
+    }
+    set {start = .last(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Start: Equatable, Sendable {
+    /// 0-0: with the oldest kept
+    case after(MeshPlace)
+    case last(UInt64)
+
+  }
+
+  public init() {}
+}
+
+/// About what is stored: deletion and export.
+public nonisolated struct MeshDataAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var ask: MeshDataAsk.OneOf_Ask? = nil
+
+  public var deleteRoom: MeshNothing {
+    get {
+      if case .deleteRoom(let v)? = ask {return v}
+      return MeshNothing()
+    }
+    set {ask = .deleteRoom(newValue)}
+  }
+
+  /// asked of the root of her inbox
+  public var deleteUser: MeshNothing {
+    get {
+      if case .deleteUser(let v)? = ask {return v}
+      return MeshNothing()
+    }
+    set {ask = .deleteUser(newValue)}
+  }
+
+  /// asked of the root of her inbox: she has something of hers in this room
+  public var noteRoom: String {
+    get {
+      if case .noteRoom(let v)? = ask {return v}
+      return String()
+    }
+    set {ask = .noteRoom(newValue)}
+  }
+
+  /// asked of the root of her inbox
+  public var rooms: MeshPageAsk {
+    get {
+      if case .rooms(let v)? = ask {return v}
+      return MeshPageAsk()
+    }
+    set {ask = .rooms(newValue)}
+  }
+
+  /// asked of the root of her inbox
+  public var profile: MeshNothing {
+    get {
+      if case .profile(let v)? = ask {return v}
+      return MeshNothing()
+    }
+    set {ask = .profile(newValue)}
+  }
+
+  /// of this user
+  public var deleteReceipts: String {
+    get {
+      if case .deleteReceipts(let v)? = ask {return v}
+      return String()
+    }
+    set {ask = .deleteReceipts(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Ask: Equatable, Sendable {
+    case deleteRoom(MeshNothing)
+    /// asked of the root of her inbox
+    case deleteUser(MeshNothing)
+    /// asked of the root of her inbox: she has something of hers in this room
+    case noteRoom(String)
+    /// asked of the root of her inbox
+    case rooms(MeshPageAsk)
+    /// asked of the root of her inbox
+    case profile(MeshNothing)
+    /// of this user
+    case deleteReceipts(String)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct MeshNothing: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshPageAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var after: String = String()
+
+  public var limit: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What one node is asked, whichever rooms it roots.
+public nonisolated struct MeshNodeRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: MeshOwner {
+    get {_origin ?? MeshOwner()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  public var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  public mutating func clearOrigin() {self._origin = nil}
+
+  public var id: UInt64 = 0
+
+  public var hops: UInt32 = 0
+
+  public var region: String = String()
+
+  public var node: String = String()
+
+  public var ask: MeshNodeRequest.OneOf_Ask? = nil
+
+  public var deleteCopy: MeshDeleteCopyAsk {
+    get {
+      if case .deleteCopy(let v)? = ask {return v}
+      return MeshDeleteCopyAsk()
+    }
+    set {ask = .deleteCopy(newValue)}
+  }
+
+  /// of this user
+  public var endSessions: String {
+    get {
+      if case .endSessions(let v)? = ask {return v}
+      return String()
+    }
+    set {ask = .endSessions(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Ask: Equatable, Sendable {
+    case deleteCopy(MeshDeleteCopyAsk)
+    /// of this user
+    case endSessions(String)
+
+  }
+
+  public init() {}
+
+  fileprivate var _origin: MeshOwner? = nil
+}
+
+public nonisolated struct MeshDeleteCopyAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var room: String = String()
+
+  /// the room is an inbox: everything of its user goes
+  public var ofUser: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct MeshRootResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -911,6 +1304,38 @@ public nonisolated struct MeshRootResponse: Sendable {
     set {answer = .refusal(newValue)}
   }
 
+  public var replayed: MeshReplayAnswer {
+    get {
+      if case .replayed(let v)? = answer {return v}
+      return MeshReplayAnswer()
+    }
+    set {answer = .replayed(newValue)}
+  }
+
+  public var data: MeshDataAnswer {
+    get {
+      if case .data(let v)? = answer {return v}
+      return MeshDataAnswer()
+    }
+    set {answer = .data(newValue)}
+  }
+
+  public var unread: MeshUnreadAnswer {
+    get {
+      if case .unread(let v)? = answer {return v}
+      return MeshUnreadAnswer()
+    }
+    set {answer = .unread(newValue)}
+  }
+
+  public var done: MeshDoneAnswer {
+    get {
+      if case .done(let v)? = answer {return v}
+      return MeshDoneAnswer()
+    }
+    set {answer = .done(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Answer: Equatable, Sendable {
@@ -919,6 +1344,10 @@ public nonisolated struct MeshRootResponse: Sendable {
     case members(MeshMembersAnswer)
     case description_p(MeshDescribeAnswer)
     case refusal(MeshRefusal)
+    case replayed(MeshReplayAnswer)
+    case data(MeshDataAnswer)
+    case unread(MeshUnreadAnswer)
+    case done(MeshDoneAnswer)
 
   }
 
@@ -965,6 +1394,75 @@ public nonisolated struct MeshHistoryAnswer: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+public nonisolated struct MeshReplayItem: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var item: MeshReplayItem.OneOf_Item? = nil
+
+  public var message: MeshDelivered {
+    get {
+      if case .message(let v)? = item {return v}
+      return MeshDelivered()
+    }
+    set {item = .message(newValue)}
+  }
+
+  public var gap: MeshLostRange {
+    get {
+      if case .gap(let v)? = item {return v}
+      return MeshLostRange()
+    }
+    set {item = .gap(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Item: Equatable, Sendable {
+    case message(MeshDelivered)
+    case gap(MeshLostRange)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct MeshReplayAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var items: [MeshReplayItem] = []
+
+  public var recovered: Bool = false
+
+  public var reached: MeshPlace {
+    get {_reached ?? MeshPlace()}
+    set {_reached = newValue}
+  }
+  /// Returns true if `reached` has been explicitly set.
+  public var hasReached: Bool {self._reached != nil}
+  /// Clears the value of `reached`. Subsequent reads from it will return its default value.
+  public mutating func clearReached() {self._reached = nil}
+
+  public var head: MeshPlace {
+    get {_head ?? MeshPlace()}
+    set {_head = newValue}
+  }
+  /// Returns true if `head` has been explicitly set.
+  public var hasHead: Bool {self._head != nil}
+  /// Clears the value of `head`. Subsequent reads from it will return its default value.
+  public mutating func clearHead() {self._head = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _reached: MeshPlace? = nil
+  fileprivate var _head: MeshPlace? = nil
 }
 
 public nonisolated struct MeshMembersAnswer: Sendable {
@@ -1022,6 +1520,106 @@ public nonisolated struct MeshDescribeAnswer: Sendable {
   public init() {}
 
   fileprivate var _head: MeshPlace? = nil
+}
+
+public nonisolated struct MeshDataAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var answer: MeshDataAnswer.OneOf_Answer? = nil
+
+  public var deleted: MeshDeletedAnswer {
+    get {
+      if case .deleted(let v)? = answer {return v}
+      return MeshDeletedAnswer()
+    }
+    set {answer = .deleted(newValue)}
+  }
+
+  public var done: MeshNothing {
+    get {
+      if case .done(let v)? = answer {return v}
+      return MeshNothing()
+    }
+    set {answer = .done(newValue)}
+  }
+
+  public var rooms: MeshRoomsAnswer {
+    get {
+      if case .rooms(let v)? = answer {return v}
+      return MeshRoomsAnswer()
+    }
+    set {answer = .rooms(newValue)}
+  }
+
+  public var profile: MeshProfileAnswer {
+    get {
+      if case .profile(let v)? = answer {return v}
+      return MeshProfileAnswer()
+    }
+    set {answer = .profile(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Answer: Equatable, Sendable {
+    case deleted(MeshDeletedAnswer)
+    case done(MeshNothing)
+    case rooms(MeshRoomsAnswer)
+    case profile(MeshProfileAnswer)
+
+  }
+
+  public init() {}
+}
+
+public nonisolated struct MeshDeletedAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// absent if the room had no log
+  public var upTo: MeshPlace {
+    get {_upTo ?? MeshPlace()}
+    set {_upTo = newValue}
+  }
+  /// Returns true if `upTo` has been explicitly set.
+  public var hasUpTo: Bool {self._upTo != nil}
+  /// Clears the value of `upTo`. Subsequent reads from it will return its default value.
+  public mutating func clearUpTo() {self._upTo = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _upTo: MeshPlace? = nil
+}
+
+public nonisolated struct MeshRoomsAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var rooms: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshProfileAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var lastSeen: Int64 = 0
+
+  public var sessions: [MeshEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct MeshRefusal: Sendable {
@@ -1096,6 +1694,241 @@ public nonisolated struct MeshRefusal: Sendable {
     ]
 
   }
+
+  public init() {}
+}
+
+/// How far a user has confirmed a room. Positions only move forward, so a repeat does no harm.
+public nonisolated struct MeshReceiptEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var user: String = String()
+
+  /// said while she was invisible: for her own sessions only
+  public var hidden: Bool = false
+
+  public var delivered: MeshPlace {
+    get {_delivered ?? MeshPlace()}
+    set {_delivered = newValue}
+  }
+  /// Returns true if `delivered` has been explicitly set.
+  public var hasDelivered: Bool {self._delivered != nil}
+  /// Clears the value of `delivered`. Subsequent reads from it will return its default value.
+  public mutating func clearDelivered() {self._delivered = nil}
+
+  public var read: MeshPlace {
+    get {_read ?? MeshPlace()}
+    set {_read = newValue}
+  }
+  /// Returns true if `read` has been explicitly set.
+  public var hasRead: Bool {self._read != nil}
+  /// Clears the value of `read`. Subsequent reads from it will return its default value.
+  public mutating func clearRead() {self._read = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _delivered: MeshPlace? = nil
+  fileprivate var _read: MeshPlace? = nil
+}
+
+public nonisolated struct MeshReceiptsSaid: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var receipts: [MeshReceiptEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshReceiptsChanged: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  /// replaces all that was said before
+  public var whole: Bool = false
+
+  /// entries are for their users' own sessions, the others get the summary
+  public var summarized: Bool = false
+
+  public var receipts: [MeshReceiptEntry] = []
+
+  public var summary: MeshReceiptSummary {
+    get {_summary ?? MeshReceiptSummary()}
+    set {_summary = newValue}
+  }
+  /// Returns true if `summary` has been explicitly set.
+  public var hasSummary: Bool {self._summary != nil}
+  /// Clears the value of `summary`. Subsequent reads from it will return its default value.
+  public mutating func clearSummary() {self._summary = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _summary: MeshReceiptSummary? = nil
+}
+
+public nonisolated struct MeshReceiptSummary: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var lowestDelivered: MeshPlace {
+    get {_lowestDelivered ?? MeshPlace()}
+    set {_lowestDelivered = newValue}
+  }
+  /// Returns true if `lowestDelivered` has been explicitly set.
+  public var hasLowestDelivered: Bool {self._lowestDelivered != nil}
+  /// Clears the value of `lowestDelivered`. Subsequent reads from it will return its default value.
+  public mutating func clearLowestDelivered() {self._lowestDelivered = nil}
+
+  public var lowestRead: MeshPlace {
+    get {_lowestRead ?? MeshPlace()}
+    set {_lowestRead = newValue}
+  }
+  /// Returns true if `lowestRead` has been explicitly set.
+  public var hasLowestRead: Bool {self._lowestRead != nil}
+  /// Clears the value of `lowestRead`. Subsequent reads from it will return its default value.
+  public mutating func clearLowestRead() {self._lowestRead = nil}
+
+  public var highestDelivered: MeshPlace {
+    get {_highestDelivered ?? MeshPlace()}
+    set {_highestDelivered = newValue}
+  }
+  /// Returns true if `highestDelivered` has been explicitly set.
+  public var hasHighestDelivered: Bool {self._highestDelivered != nil}
+  /// Clears the value of `highestDelivered`. Subsequent reads from it will return its default value.
+  public mutating func clearHighestDelivered() {self._highestDelivered = nil}
+
+  public var highestRead: MeshPlace {
+    get {_highestRead ?? MeshPlace()}
+    set {_highestRead = newValue}
+  }
+  /// Returns true if `highestRead` has been explicitly set.
+  public var hasHighestRead: Bool {self._highestRead != nil}
+  /// Clears the value of `highestRead`. Subsequent reads from it will return its default value.
+  public mutating func clearHighestRead() {self._highestRead = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _lowestDelivered: MeshPlace? = nil
+  fileprivate var _lowestRead: MeshPlace? = nil
+  fileprivate var _highestDelivered: MeshPlace? = nil
+  fileprivate var _highestRead: MeshPlace? = nil
+}
+
+/// To the root of a sender's inbox, and from there down: how far somebody has confirmed what she was sent.
+public nonisolated struct MeshDirectReceipt: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// on the way down
+  public var generation: UInt64 = 0
+
+  /// who confirmed, in her own inbox
+  public var user: String = String()
+
+  /// of the sender's messages; absent if nothing moved
+  public var delivered: MeshPlace {
+    get {_delivered ?? MeshPlace()}
+    set {_delivered = newValue}
+  }
+  /// Returns true if `delivered` has been explicitly set.
+  public var hasDelivered: Bool {self._delivered != nil}
+  /// Clears the value of `delivered`. Subsequent reads from it will return its default value.
+  public mutating func clearDelivered() {self._delivered = nil}
+
+  public var read: MeshPlace {
+    get {_read ?? MeshPlace()}
+    set {_read = newValue}
+  }
+  /// Returns true if `read` has been explicitly set.
+  public var hasRead: Bool {self._read != nil}
+  /// Clears the value of `read`. Subsequent reads from it will return its default value.
+  public mutating func clearRead() {self._read = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _delivered: MeshPlace? = nil
+  fileprivate var _read: MeshPlace? = nil
+}
+
+public nonisolated struct MeshUnreadAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var user: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshUnreadAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var count: UInt64 = 0
+
+  public var head: MeshPlace {
+    get {_head ?? MeshPlace()}
+    set {_head = newValue}
+  }
+  /// Returns true if `head` has been explicitly set.
+  public var hasHead: Bool {self._head != nil}
+  /// Clears the value of `head`. Subsequent reads from it will return its default value.
+  public mutating func clearHead() {self._head = nil}
+
+  public var delivered: MeshPlace {
+    get {_delivered ?? MeshPlace()}
+    set {_delivered = newValue}
+  }
+  /// Returns true if `delivered` has been explicitly set.
+  public var hasDelivered: Bool {self._delivered != nil}
+  /// Clears the value of `delivered`. Subsequent reads from it will return its default value.
+  public mutating func clearDelivered() {self._delivered = nil}
+
+  public var read: MeshPlace {
+    get {_read ?? MeshPlace()}
+    set {_read = newValue}
+  }
+  /// Returns true if `read` has been explicitly set.
+  public var hasRead: Bool {self._read != nil}
+  /// Clears the value of `read`. Subsequent reads from it will return its default value.
+  public mutating func clearRead() {self._read = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _head: MeshPlace? = nil
+  fileprivate var _delivered: MeshPlace? = nil
+  fileprivate var _read: MeshPlace? = nil
+}
+
+public nonisolated struct MeshDoneAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
@@ -1177,7 +2010,7 @@ fileprivate nonisolated let _protobuf_package = "heliograph.mesh.v1"
 
 nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{c}session_taken\0\u{3}member_list\0\u{1}hidden\0\u{1}announced\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{7}head_announced\0\u{4}\u{5}session_taken\0\u{3}member_list\0\u{1}hidden\0\u{1}announced\0\u{4}\u{2}receipts_said\0\u{3}receipts_changed\0\u{3}direct_receipt\0\u{2}\u{3}deleted\0\u{3}node_request\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1342,6 +2175,19 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.frame = .response(v)
         }
       }()
+      case 20: try {
+        var v: MeshHeadAnnounced?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .headAnnounced(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .headAnnounced(v)
+        }
+      }()
       case 25: try {
         var v: MeshSessionTaken?
         var hadOneofValue = false
@@ -1392,6 +2238,71 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.frame = .announced(v)
+        }
+      }()
+      case 30: try {
+        var v: MeshReceiptsSaid?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .receiptsSaid(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .receiptsSaid(v)
+        }
+      }()
+      case 31: try {
+        var v: MeshReceiptsChanged?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .receiptsChanged(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .receiptsChanged(v)
+        }
+      }()
+      case 32: try {
+        var v: MeshDirectReceipt?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .directReceipt(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .directReceipt(v)
+        }
+      }()
+      case 35: try {
+        var v: MeshRoomDeleted?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .deleted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .deleted(v)
+        }
+      }()
+      case 36: try {
+        var v: MeshNodeRequest?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .nodeRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .nodeRequest(v)
         }
       }()
       default: break
@@ -1456,6 +2367,10 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
       guard case .response(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
+    case .headAnnounced?: try {
+      guard case .headAnnounced(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
     case .sessionTaken?: try {
       guard case .sessionTaken(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
@@ -1471,6 +2386,26 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .announced?: try {
       guard case .announced(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
+    }()
+    case .receiptsSaid?: try {
+      guard case .receiptsSaid(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .receiptsChanged?: try {
+      guard case .receiptsChanged(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .directReceipt?: try {
+      guard case .directReceipt(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 32)
+    }()
+    case .deleted?: try {
+      guard case .deleted(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
+    }()
+    case .nodeRequest?: try {
+      guard case .nodeRequest(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 36)
     }()
     case nil: break
     }
@@ -1989,63 +2924,118 @@ nonisolated extension MeshRoomMember: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeJoined"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{13}settling\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{13}settling\0\u{2}\u{5}receipts\0")
+
+  fileprivate class _StorageClass {
+    var _generation: UInt64 = 0
+    var _head: MeshPlace? = nil
+    var _members: [MeshRoomMember] = []
+    var _count: UInt32 = 0
+    var _lastSeen: Int64 = 0
+    var _typing: [String] = []
+    var _settling: Bool = false
+    var _receipts: MeshReceiptsChanged? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _generation = source._generation
+      _head = source._head
+      _members = source._members
+      _count = source._count
+      _lastSeen = source._lastSeen
+      _typing = source._typing
+      _settling = source._settling
+      _receipts = source._receipts
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._head) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
-      case 5: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
-      case 6: try { try decoder.decodeRepeatedStringField(value: &self.typing) }()
-      case 25: try { try decoder.decodeSingularBoolField(value: &self.settling) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._generation) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._head) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._members) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._count) }()
+        case 5: try { try decoder.decodeSingularInt64Field(value: &_storage._lastSeen) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._typing) }()
+        case 25: try { try decoder.decodeSingularBoolField(value: &_storage._settling) }()
+        case 30: try { try decoder.decodeSingularMessageField(value: &_storage._receipts) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.generation != 0 {
-      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
-    }
-    try { if let v = self._head {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    if !self.members.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 3)
-    }
-    if self.count != 0 {
-      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 4)
-    }
-    if self.lastSeen != 0 {
-      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 5)
-    }
-    if !self.typing.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.typing, fieldNumber: 6)
-    }
-    if self.settling != false {
-      try visitor.visitSingularBoolField(value: self.settling, fieldNumber: 25)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._generation != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._generation, fieldNumber: 1)
+      }
+      try { if let v = _storage._head {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if !_storage._members.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._members, fieldNumber: 3)
+      }
+      if _storage._count != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._count, fieldNumber: 4)
+      }
+      if _storage._lastSeen != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._lastSeen, fieldNumber: 5)
+      }
+      if !_storage._typing.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._typing, fieldNumber: 6)
+      }
+      if _storage._settling != false {
+        try visitor.visitSingularBoolField(value: _storage._settling, fieldNumber: 25)
+      }
+      try { if let v = _storage._receipts {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: MeshTreeJoined, rhs: MeshTreeJoined) -> Bool {
-    if lhs.generation != rhs.generation {return false}
-    if lhs._head != rhs._head {return false}
-    if lhs.members != rhs.members {return false}
-    if lhs.count != rhs.count {return false}
-    if lhs.lastSeen != rhs.lastSeen {return false}
-    if lhs.typing != rhs.typing {return false}
-    if lhs.settling != rhs.settling {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._generation != rhs_storage._generation {return false}
+        if _storage._head != rhs_storage._head {return false}
+        if _storage._members != rhs_storage._members {return false}
+        if _storage._count != rhs_storage._count {return false}
+        if _storage._lastSeen != rhs_storage._lastSeen {return false}
+        if _storage._typing != rhs_storage._typing {return false}
+        if _storage._settling != rhs_storage._settling {return false}
+        if _storage._receipts != rhs_storage._receipts {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2437,9 +3427,92 @@ nonisolated extension MeshPresenceAsked: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 }
 
+nonisolated extension MeshHeadAnnounced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".HeadAnnounced"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._head) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    try { if let v = self._head {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshHeadAnnounced, rhs: MeshHeadAnnounced) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs._head != rhs._head {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshRoomDeleted: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RoomDeleted"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{3}up_to\0\u{3}ends_user\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._upTo) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.endsUser) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    try { if let v = self._upTo {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.endsUser != false {
+      try visitor.visitSingularBoolField(value: self.endsUser, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshRoomDeleted, rhs: MeshRoomDeleted) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs._upTo != rhs._upTo {return false}
+    if lhs.endsUser != rhs.endsUser {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2502,6 +3575,58 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .describe(v)
         }
       }()
+      case 20: try {
+        var v: MeshReplayAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .replay(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .replay(v)
+        }
+      }()
+      case 30: try {
+        var v: MeshUnreadAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .unread(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .unread(v)
+        }
+      }()
+      case 31: try {
+        var v: MeshDirectReceipt?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .directReceipt(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .directReceipt(v)
+        }
+      }()
+      case 35: try {
+        var v: MeshDataAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .data(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .data(v)
+        }
+      }()
       default: break
       }
     }
@@ -2537,6 +3662,22 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .describe?: try {
       guard case .describe(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .replay?: try {
+      guard case .replay(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .unread?: try {
+      guard case .unread(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .directReceipt?: try {
+      guard case .directReceipt(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .data?: try {
+      guard case .data(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
     }()
     case nil: break
     }
@@ -2716,9 +3857,372 @@ nonisolated extension MeshDescribeAsk: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 }
 
+nonisolated extension MeshReplayAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}last\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshPlace?
+        var hadOneofValue = false
+        if let current = self.start {
+          hadOneofValue = true
+          if case .after(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.start = .after(v)
+        }
+      }()
+      case 2: try {
+        var v: UInt64?
+        try decoder.decodeSingularUInt64Field(value: &v)
+        if let v = v {
+          if self.start != nil {try decoder.handleConflictingOneOf()}
+          self.start = .last(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.start {
+    case .after?: try {
+      guard case .after(let v)? = self.start else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .last?: try {
+      guard case .last(let v)? = self.start else { preconditionFailure() }
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReplayAsk, rhs: MeshReplayAsk) -> Bool {
+    if lhs.start != rhs.start {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDataAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DataAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}delete_room\0\u{3}delete_user\0\u{3}note_room\0\u{1}rooms\0\u{1}profile\0\u{3}delete_receipts\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .deleteRoom(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteRoom(v)
+        }
+      }()
+      case 2: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .deleteUser(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteUser(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.ask != nil {try decoder.handleConflictingOneOf()}
+          self.ask = .noteRoom(v)
+        }
+      }()
+      case 4: try {
+        var v: MeshPageAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .rooms(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .rooms(v)
+        }
+      }()
+      case 5: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .profile(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .profile(v)
+        }
+      }()
+      case 6: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.ask != nil {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteReceipts(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.ask {
+    case .deleteRoom?: try {
+      guard case .deleteRoom(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .deleteUser?: try {
+      guard case .deleteUser(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .noteRoom?: try {
+      guard case .noteRoom(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case .rooms?: try {
+      guard case .rooms(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .profile?: try {
+      guard case .profile(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .deleteReceipts?: try {
+      guard case .deleteReceipts(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDataAsk, rhs: MeshDataAsk) -> Bool {
+    if lhs.ask != rhs.ask {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshNothing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Nothing"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshNothing, rhs: MeshNothing) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshPageAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PageAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.after) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.after.isEmpty {
+      try visitor.visitSingularStringField(value: self.after, fieldNumber: 1)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshPageAsk, rhs: MeshPageAsk) -> Bool {
+    if lhs.after != rhs.after {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshNodeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NodeRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}region\0\u{1}node\0\u{3}delete_copy\0\u{3}end_sessions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.hops) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 6: try {
+        var v: MeshDeleteCopyAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .deleteCopy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .deleteCopy(v)
+        }
+      }()
+      case 7: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.ask != nil {try decoder.handleConflictingOneOf()}
+          self.ask = .endSessions(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 2)
+    }
+    if self.hops != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hops, fieldNumber: 3)
+    }
+    if !self.region.isEmpty {
+      try visitor.visitSingularStringField(value: self.region, fieldNumber: 4)
+    }
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 5)
+    }
+    switch self.ask {
+    case .deleteCopy?: try {
+      guard case .deleteCopy(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .endSessions?: try {
+      guard case .endSessions(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 7)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshNodeRequest, rhs: MeshNodeRequest) -> Bool {
+    if lhs._origin != rhs._origin {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.hops != rhs.hops {return false}
+    if lhs.region != rhs.region {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.ask != rhs.ask {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDeleteCopyAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteCopyAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{3}of_user\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.room) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.ofUser) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.room.isEmpty {
+      try visitor.visitSingularStringField(value: self.room, fieldNumber: 1)
+    }
+    if self.ofUser != false {
+      try visitor.visitSingularBoolField(value: self.ofUser, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDeleteCopyAsk, rhs: MeshDeleteCopyAsk) -> Bool {
+    if lhs.room != rhs.room {return false}
+    if lhs.ofUser != rhs.ofUser {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}published\0\u{1}history\0\u{1}members\0\u{1}description\0\u{1}refusal\0\u{2}\u{c}replayed\0\u{2}\u{a}unread\0\u{1}done\0\u{2}\u{4}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2794,6 +4298,58 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.answer = .refusal(v)
         }
       }()
+      case 20: try {
+        var v: MeshReplayAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .replayed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .replayed(v)
+        }
+      }()
+      case 30: try {
+        var v: MeshUnreadAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .unread(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .unread(v)
+        }
+      }()
+      case 31: try {
+        var v: MeshDoneAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .done(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .done(v)
+        }
+      }()
+      case 35: try {
+        var v: MeshDataAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .data(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .data(v)
+        }
+      }()
       default: break
       }
     }
@@ -2833,6 +4389,22 @@ nonisolated extension MeshRootResponse: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .refusal?: try {
       guard case .refusal(let v)? = self.answer else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .replayed?: try {
+      guard case .replayed(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .unread?: try {
+      guard case .unread(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .done?: try {
+      guard case .done(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .data?: try {
+      guard case .data(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
     }()
     case nil: break
     }
@@ -2923,6 +4495,122 @@ nonisolated extension MeshHistoryAnswer: SwiftProtobuf.Message, SwiftProtobuf._M
   public static func ==(lhs: MeshHistoryAnswer, rhs: MeshHistoryAnswer) -> Bool {
     if lhs.messages != rhs.messages {return false}
     if lhs.more != rhs.more {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReplayItem: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayItem"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}message\0\u{1}gap\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshDelivered?
+        var hadOneofValue = false
+        if let current = self.item {
+          hadOneofValue = true
+          if case .message(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.item = .message(v)
+        }
+      }()
+      case 2: try {
+        var v: MeshLostRange?
+        var hadOneofValue = false
+        if let current = self.item {
+          hadOneofValue = true
+          if case .gap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.item = .gap(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.item {
+    case .message?: try {
+      guard case .message(let v)? = self.item else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .gap?: try {
+      guard case .gap(let v)? = self.item else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReplayItem, rhs: MeshReplayItem) -> Bool {
+    if lhs.item != rhs.item {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReplayAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplayAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0\u{1}recovered\0\u{1}reached\0\u{1}head\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.recovered) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._reached) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._head) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    if self.recovered != false {
+      try visitor.visitSingularBoolField(value: self.recovered, fieldNumber: 2)
+    }
+    try { if let v = self._reached {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._head {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReplayAnswer, rhs: MeshReplayAnswer) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.recovered != rhs.recovered {return false}
+    if lhs._reached != rhs._reached {return false}
+    if lhs._head != rhs._head {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3052,6 +4740,206 @@ nonisolated extension MeshDescribeAnswer: SwiftProtobuf.Message, SwiftProtobuf._
   }
 }
 
+nonisolated extension MeshDataAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DataAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deleted\0\u{1}done\0\u{1}rooms\0\u{1}profile\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: MeshDeletedAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .deleted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .deleted(v)
+        }
+      }()
+      case 2: try {
+        var v: MeshNothing?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .done(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .done(v)
+        }
+      }()
+      case 3: try {
+        var v: MeshRoomsAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .rooms(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .rooms(v)
+        }
+      }()
+      case 4: try {
+        var v: MeshProfileAnswer?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .profile(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .profile(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.answer {
+    case .deleted?: try {
+      guard case .deleted(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .done?: try {
+      guard case .done(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .rooms?: try {
+      guard case .rooms(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .profile?: try {
+      guard case .profile(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDataAnswer, rhs: MeshDataAnswer) -> Bool {
+    if lhs.answer != rhs.answer {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDeletedAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeletedAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}up_to\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._upTo) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._upTo {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDeletedAnswer, rhs: MeshDeletedAnswer) -> Bool {
+    if lhs._upTo != rhs._upTo {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshRoomsAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RoomsAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rooms\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.rooms) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rooms.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.rooms, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshRoomsAnswer, rhs: MeshRoomsAnswer) -> Bool {
+    if lhs.rooms != rhs.rooms {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshProfileAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ProfileAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_seen\0\u{1}sessions\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.sessions) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.lastSeen != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 1)
+    }
+    if !self.sessions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sessions, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshProfileAnswer, rhs: MeshProfileAnswer) -> Bool {
+    if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs.sessions != rhs.sessions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension MeshRefusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Refusal"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}message\0\u{3}retry_after_ms\0")
@@ -3094,6 +4982,335 @@ nonisolated extension MeshRefusal: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension MeshRefusal.Reason: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNAVAILABLE\0\u{1}NOT_ROOT\0\u{1}OUT_OF_SEQUENCE\0\u{1}RESOURCE_EXHAUSTED\0\u{1}UNIMPLEMENTED\0\u{1}UNREACHABLE\0")
+}
+
+nonisolated extension MeshReceiptEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptEntry"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}hidden\0\u{1}delivered\0\u{1}read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.hidden) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._read) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 1)
+    }
+    if self.hidden != false {
+      try visitor.visitSingularBoolField(value: self.hidden, fieldNumber: 2)
+    }
+    try { if let v = self._delivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._read {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptEntry, rhs: MeshReceiptEntry) -> Bool {
+    if lhs.user != rhs.user {return false}
+    if lhs.hidden != rhs.hidden {return false}
+    if lhs._delivered != rhs._delivered {return false}
+    if lhs._read != rhs._read {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReceiptsSaid: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptsSaid"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}receipts\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.receipts) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.receipts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.receipts, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptsSaid, rhs: MeshReceiptsSaid) -> Bool {
+    if lhs.receipts != rhs.receipts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReceiptsChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptsChanged"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}whole\0\u{1}summarized\0\u{1}receipts\0\u{1}summary\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.whole) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.summarized) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.receipts) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._summary) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    if self.whole != false {
+      try visitor.visitSingularBoolField(value: self.whole, fieldNumber: 2)
+    }
+    if self.summarized != false {
+      try visitor.visitSingularBoolField(value: self.summarized, fieldNumber: 3)
+    }
+    if !self.receipts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.receipts, fieldNumber: 4)
+    }
+    try { if let v = self._summary {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptsChanged, rhs: MeshReceiptsChanged) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs.whole != rhs.whole {return false}
+    if lhs.summarized != rhs.summarized {return false}
+    if lhs.receipts != rhs.receipts {return false}
+    if lhs._summary != rhs._summary {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshReceiptSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReceiptSummary"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}lowest_delivered\0\u{3}lowest_read\0\u{3}highest_delivered\0\u{3}highest_read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._lowestDelivered) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._lowestRead) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._highestDelivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._highestRead) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._lowestDelivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._lowestRead {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._highestDelivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._highestRead {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshReceiptSummary, rhs: MeshReceiptSummary) -> Bool {
+    if lhs._lowestDelivered != rhs._lowestDelivered {return false}
+    if lhs._lowestRead != rhs._lowestRead {return false}
+    if lhs._highestDelivered != rhs._highestDelivered {return false}
+    if lhs._highestRead != rhs._highestRead {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDirectReceipt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DirectReceipt"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}user\0\u{1}delivered\0\u{1}read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._read) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 2)
+    }
+    try { if let v = self._delivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._read {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDirectReceipt, rhs: MeshDirectReceipt) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs.user != rhs.user {return false}
+    if lhs._delivered != rhs._delivered {return false}
+    if lhs._read != rhs._read {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshUnreadAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UnreadAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshUnreadAsk, rhs: MeshUnreadAsk) -> Bool {
+    if lhs.user != rhs.user {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshUnreadAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UnreadAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}count\0\u{1}head\0\u{1}delivered\0\u{1}read\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._head) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delivered) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._read) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 1)
+    }
+    try { if let v = self._head {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._delivered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._read {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshUnreadAnswer, rhs: MeshUnreadAnswer) -> Bool {
+    if lhs.count != rhs.count {return false}
+    if lhs._head != rhs._head {return false}
+    if lhs._delivered != rhs._delivered {return false}
+    if lhs._read != rhs._read {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshDoneAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DoneAnswer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshDoneAnswer, rhs: MeshDoneAnswer) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension MeshNodeNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

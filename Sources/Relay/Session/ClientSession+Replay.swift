@@ -1,0 +1,176 @@
+import MeshConfiguration
+import MeshCore
+import Presence
+import Rooms
+import Session
+import SwiftProtobuf
+import Transport
+import Wire
+
+/// Earlier messages: a session reads pages of them, from the nearest level that has them, until it has come to where its room stands on its
+/// cell; from there on it is fed like everybody else. One way for all who come back and for those who fall behind.
+extension ClientSession {
+    private static let replayRetry = TimeSpan.milliseconds(500)
+
+    func replay(_ room: String, from start: ReplayStart, _ opening: CatchUp.Opening) {
+        lastCatchUp += 1
+        catchUps[room] = CatchUp(number: lastCatchUp, start: start, opening: opening, begunAt: Clock.now())
+        advance(room)
+    }
+
+    /// Takes the next step in every room, as far as there is room for it.
+    func advanceCatchUps() {
+        tellKeptBack()
+        for room in Array(catchUps.keys) { advance(room) }
+    }
+
+    /// Messages of a room that the session is fed with come from its history from now on.
+    func fallBack(to leaf: LeafRoom) {
+        leaf.removeRecipient(connection)
+        subscriptions[leaf.name]?.isLive = false
+        lastCatchUp += 1
+        let head = leaf.head ?? .zero
+        catchUps[leaf.name] = CatchUp(number: lastCatchUp, start: .after(head), cursor: head, begunAt: Clock.now())
+    }
+
+    private func advance(_ room: String) {
+        guard !isEnded, let catchUp = catchUps[room], !catchUp.isReading, catchUp.held == nil else { return }
+        guard let leaf = cell.leaves[room], let head = leaf.head, Clock.now() >= catchUp.retryAt else { return }
+        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head { return goLive(leaf) }
+        guard stage == .live else {
+            connection.wantsDrain = true
+            return
+        }
+        catchUps[room]?.isReading = true
+        let number = catchUp.number
+        // Most of those who come back have missed nothing: nobody has to be asked.
+        if catchUp.next == .after(head) {
+            return received(.success(ReplayPage(items: [], recovered: true, reached: head, head: head)), leaf, number)
+        }
+        leaf.reader.read(catchUp.next) { [weak self] in self?.received($0, leaf, number) }
+    }
+
+    private func goLive(_ leaf: LeafRoom) {
+        catchUps[leaf.name] = nil
+        subscriptions[leaf.name]?.isLive = true
+        leaf.addRecipient(connection)
+    }
+
+    private func received(_ answer: RoomReader.Answer, _ leaf: LeafRoom, _ number: UInt64) {
+        let room = leaf.name
+        guard !isEnded, let catchUp = catchUps[room], catchUp.number == number else { return }
+        catchUps[room]?.isReading = false
+        switch answer {
+        case .failure(let refusal): refused(refusal, catchUp, room)
+        case .success(let page):
+            guard let opening = catchUp.opening else { return take(page, leaf) }
+            catchUps[room]?.opening = nil
+            open(opening, page, leaf)
+        }
+    }
+
+    /// What cannot be had now is asked for again: it is not lost.
+    private func refused(_ refusal: Refusal, _ catchUp: CatchUp, _ room: String) {
+        let now = Clock.now()
+        catchUps[room]?.retryAt = now + Self.replayRetry
+        guard case .reply(let id) = catchUp.opening, now - catchUp.begunAt >= cell.context.timings.requestDeadline else { return }
+        leave(room)
+        fail(id, RequestFault(refusal))
+    }
+
+    private func open(_ opening: CatchUp.Opening, _ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom) {
+        switch opening {
+        case .welcome:
+            catchUps[leaf.name]?.held = page
+            resumption?.settle(leaf.name, recovered: page.recovered, head: leaf.head ?? .zero)
+            return
+        case .reply(let id): introduce(page, leaf) { $0.reply(id, .subscribed($1)) }
+        case .push: introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
+        }
+    }
+
+    /// Tells the state of the room, and what follows.
+    private func introduce(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom, _ say: @escaping (ClientSession, RelaySubscribed) -> Void) {
+        guard let number = catchUps[leaf.name]?.number, let interest = subscriptions[leaf.name]?.interest else { return }
+        catchUps[leaf.name]?.isReading = true
+        whenReceiptsKnown(leaf, interest) { [weak self] receipts in
+            guard let self, !isEnded, catchUps[leaf.name]?.number == number else { return }
+            catchUps[leaf.name]?.isReading = false
+            listen(to: leaf)
+            say(self, opened(page, leaf, receipts))
+            take(page, leaf)
+        }
+    }
+
+    private func opened(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom, _ receipts: [RelayReceiptState]) -> RelaySubscribed {
+        var subscribed = state(of: leaf, subscriptions[leaf.name]?.interest ?? [])
+        subscribed.receipts = receipts
+        subscribed.recovered = page.recovered
+        subscribed.replayed = UInt32(clamping: replayed(page, upTo: leaf.head ?? .zero))
+        return subscribed
+    }
+
+    /// How many messages will be replayed: seq goes on without holes, but for gaps that are told.
+    private func replayed(_ page: ReplayPage<RoomMessage>, upTo head: Position) -> UInt64 {
+        let here = UInt64(page.messages.count { $0.0 <= head })
+        return head > page.reached && head.seq > page.reached.seq ? here + (head.seq - page.reached.seq) : here
+    }
+
+    /// The welcome is sent: what was held for it follows. It has no place for members, typing and receipts: who asked for any of them is
+    /// told as if she had subscribed.
+    func welcomed() {
+        for (room, catchUp) in catchUps {
+            if case .welcome? = catchUp.opening { catchUps[room]?.opening = .push }
+            guard let page = catchUp.held, let leaf = cell.leaves[room] else { continue }
+            catchUps[room]?.held = nil
+            guard subscriptions[room]?.interest != [.messages] else {
+                take(page, leaf)
+                continue
+            }
+            introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
+        }
+    }
+
+    /// Sends what of a page this cell has come to, as far as there is room; what is newer comes to all of its sessions.
+    private func take(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom) {
+        let head = leaf.head ?? .zero
+        var cursor = catchUps[leaf.name]?.cursor ?? place(before: page, catchUps[leaf.name]?.start, head: head)
+        var isWhole = true
+        for item in page.items {
+            switch item {
+            case .gap(let from, let to): pushGap(leaf.name, from, to)
+            case .message(let position, let message):
+                guard position <= head, stage < .folding else {
+                    isWhole = false
+                    break
+                }
+                guard position > cursor else { continue }
+                connection.append { leaf.reader.appendPush(position, message, encoding: connection.encoding, to: &$0) }
+                cell.figures.replayed += 1
+            }
+            guard isWhole else { break }
+            cursor = max(cursor, item.end)
+        }
+        catchUps[leaf.name]?.cursor = isWhole ? max(cursor, page.reached) : cursor
+        clock.spoke(now: Clock.now())
+        cell.queueFlush(connection)
+        cell.queueCatchUp(self)
+    }
+
+    /// Where the reader is before her first page.
+    private func place(before page: ReplayPage<RoomMessage>, _ start: ReplayStart?, head: Position) -> Position {
+        if case .after(let position)? = start { return position }
+        return page.items.first.map { min($0.end.predecessor, head) } ?? head
+    }
+
+    private func pushGap(_ room: String, _ from: Position, _ to: Position) {
+        push(
+            .with {
+                $0.gap = .with {
+                    $0.room = room
+                    $0.from = .init(from)
+                    $0.to = .init(to)
+                }
+            })
+    }
+}

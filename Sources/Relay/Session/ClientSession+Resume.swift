@@ -1,0 +1,58 @@
+import MeshConfiguration
+import MeshCore
+import NIOCore
+import Rooms
+import Session
+import SwiftProtobuf
+import Wire
+
+/// Rooms that a hello takes up again where its client has left them.
+extension ClientSession {
+    /// Calls `welcome` once, with what became of each room by then.
+    func resume(_ entries: [RelayResume], _ grants: Grants, welcome: @escaping ([RelayResumed]) -> Void) {
+        let resumption = Resumption(proceed: welcome)
+        self.resumption = resumption
+        for entry in entries where subscriptions[entry.room] == nil { begin(entry, grants, resumption) }
+        settleResumption()
+        let bound = NIOLoopBound(self, eventLoop: cell.loop)
+        cell.loop.scheduleTask(in: .nanoseconds(Resumption.patience.nanoseconds)) { bound.value.finishResumption() }
+    }
+
+    private func begin(_ entry: RelayResume, _ grants: Grants, _ resumption: Resumption) {
+        resumption.expect(entry.room)
+        do throws(RequestFault) {
+            let interest = try interest(in: entry.room, presence: entry.presence, typing: entry.typing, receipts: entry.receipts, grants)
+            guard subscriptions.count < min(cell.context.limits.subscriptionsPerSessionMax, Resumption.roomsMax) else {
+                throw RequestFault(code: .resourceExhausted, message: "a hello resumes 2,000 rooms at most", drop: .invalidRequest)
+            }
+            let leaf = enter(entry.room, interest)
+            awaitRoom(leaf, interest, from: .after(entry.position.place))
+        } catch {
+            if let drop = error.drop { cell.drops.count(drop) }
+            resumption.refuse(entry.room, error)
+        }
+    }
+
+    /// Until the room can be reached: it is pending, not refused.
+    private func awaitRoom(_ leaf: LeafRoom, _ interest: Interest, from start: ReplayStart) {
+        leaf.whenCovered(interest) { [weak self] reached in
+            guard let self, !isEnded, subscriptions[leaf.name] != nil, catchUps[leaf.name] == nil else { return }
+            guard reached else { return awaitRoom(leaf, interest, from: start) }
+            replay(leaf.name, from: start, resumption == nil ? .push : .welcome)
+            settleResumption()
+        }
+    }
+
+    /// All rooms are known before the time is over. Not while one of them is being looked at.
+    func settleResumption() {
+        if resumption?.isSettled == true { finishResumption() }
+    }
+
+    private func finishResumption() {
+        guard let resumption, !isEnded else { return }
+        self.resumption = nil
+        resumption.finish()
+        welcomed()
+        receiveHeld()
+    }
+}
