@@ -89,12 +89,13 @@ let package = Package(
         module("FaultProxy", ["MeshCore", nioCore, nioPosix]),
         module("LocalMesh", ["MeshCore", "MeshConfiguration", "FaultProxy", "TLS", jwt, nioCore]),
         module("Store", ["MeshCore", "CHiredis", "TLS", nioCore, nioPosix, logging, deque], resources: [.embedInCode("Redis/Lua")]),
+        module("Push", ["MeshCore", "HTTP2", "TLS", nioCore, nioPosix, nioHTTP1, jwt, logging]),
         module("Transport", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", nioCore, nioPosix, nioHTTP1, protobuf, logging, deque]),
         module(
             "Relay",
             [
                 "MeshCore", "Membership", "View", "Rooms", "Presence", "Session", "TLS", "Wire", "MeshConfiguration", "Store", "Transport",
-                "Operations", "HTTP2", nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
+                "Operations", "HTTP2", "Push", nioCore, nioPosix, nioFoundation, nioHTTP1, logging, protobuf, jwt, deque, lifecycle,
             ]),
         module("Operations", ["MeshCore", "TLS", hummingbird, logging, nioCore]),
 
@@ -126,8 +127,11 @@ let package = Package(
         tests("TLSTests", ["TLS", "MeshCore", nioCore, nioEmbedded, logging]),
         tests("MeshConfigurationTests", ["MeshConfiguration", "MeshCore", "TLS", logging]),
         tests("StoreTests", ["Store", "MeshCore", "TLS", nioCore, nioPosix, logging]),
+        tests("PushTests", ["Push", "PushServers", "MeshCore", "TLS", nioCore, nioPosix, jwt, logging]),
         tests("TransportTests", ["MeshCore", "Membership", "HTTP2", "TLS", "Wire", "Transport", nioCore, nioPosix, logging]),
-        tests("RelayTests", ["MeshCore", "Presence", "Relay", "Rooms", "Session", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
+        tests(
+            "RelayTests",
+            ["MeshCore", "Presence", "Push", "Relay", "Rooms", "Session", "Store", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
         tests("FaultProxyTests", ["FaultProxy", "MeshCore", nioCore, nioPosix]),
         tests("LocalMeshTests", ["FaultProxy", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
@@ -136,7 +140,7 @@ let package = Package(
         tests(
             "SystemTests",
             [
-                "FaultProxy", "HeliographClient", "HistoryChecker", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "Wire",
+                "FaultProxy", "HeliographClient", "HistoryChecker", "LocalMesh", "MeshConfiguration", "MeshCore", "PushServers", "TLS", "Wire",
                 "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf,
             ],
             exclude: ["Python"]),
@@ -144,6 +148,9 @@ let package = Package(
         // What ops/conformance lets a test suite for WebSocket servers talk to.
         testProgram(
             "ConformanceServer", ["MeshCore", "TLS", "Transport", "Wire", logging, nioCore, nioPosix], path: "Tests/ConformanceServer"),
+
+        // Receivers of notifications, for tests of the senders and of whole meshes.
+        testLibrary("PushServers", ["HTTP2", "MeshCore", "TLS", nioCore, nioPosix, nioHTTP1], path: "Tests/PushServers"),
 
         // What the fuzzer runs, and the tests that run it again on what the fuzzer has found.
         testLibrary("FuzzTargets", ["MeshCore", "Store", "Transport", "Wire", nioCore], path: "Tests/Fuzzing/FuzzTargets"),

@@ -165,7 +165,7 @@ extension HeliographClient {
 
     // MARK: - Underneath
 
-    private func expectDone(_ frame: RelayClientFrame) async throws {
+    func expectDone(_ frame: RelayClientFrame) async throws {
         guard case .done = try await request(frame) else { throw HeliographClientError.unexpectedReply }
     }
 

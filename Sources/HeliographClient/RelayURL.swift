@@ -1,3 +1,5 @@
+import MeshCore
+
 /// Where a relay listens for clients: `ws://host:7100`, `https://host`, or with a path of one's own.
 public struct RelayURL: Hashable, Sendable, CustomStringConvertible {
     /// `wss:` or `https:`.

@@ -39,10 +39,11 @@ struct RegionFileReader {
         let logging = readLogging(&top)
         let limits = readLimits(&top)
         let timings = readTimings(&top)
+        let push = PushReader(findings: findings, file: path).read(&top)
         guard let mesh, let seed, let store else { return nil }
         return NodeConfiguration(
             mesh: mesh, node: seed.node, addresses: seed.addresses, store: store.value, tls: tls, compression: compression, cells: cells,
-            logging: logging, limits: limits, timings: timings)
+            logging: logging, limits: limits, timings: timings, push: push)
     }
 
     /// Nil when something is wrong with it: what follows from the same mistake need not be reported too.

@@ -15,11 +15,13 @@ public struct NodeConfiguration: Sendable {
     public var logging: LoggingConfiguration
     public var limits: RelayLimits
     public var timings: RelayTimings
+    /// Nil: nobody is told of messages for users without a session.
+    public var push: PushConfiguration?
     public init(
         mesh: MeshDescription, node: NodeID, addresses: NodeAddresses, store: StoreConfiguration,
         tls: TLSConfiguration = .init(), compression: Bool = true, cells: Int, logging: LoggingConfiguration = .init(),
         limits: RelayLimits = .init(),
-        timings: RelayTimings = .init()
+        timings: RelayTimings = .init(), push: PushConfiguration? = nil
     ) {
         self.mesh = mesh
         self.node = node
@@ -31,6 +33,7 @@ public struct NodeConfiguration: Sendable {
         self.logging = logging
         self.limits = limits
         self.timings = timings
+        self.push = push
     }
 }
 

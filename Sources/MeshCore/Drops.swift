@@ -49,6 +49,11 @@ public enum DropReason: String, CaseIterable, Sendable {
     case storeUnavailable = "store_unavailable"
     case storeMirrorSkipped = "store_mirror_skipped"
     case fenced = "fenced"
+    // Notifications.
+    case pushQueueFull = "push_queue_full"
+    case pushUnqueued = "push_unqueued"
+    case pushGivenUp = "push_given_up"
+    case pushRejected = "push_rejected"
 }
 
 /// Counts by reason. A plain value: each owner keeps its own and a scrape adds them up.

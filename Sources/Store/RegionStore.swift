@@ -131,6 +131,30 @@ public protocol RegionStore: AnyObject {
 
     /// Moves positions forward, each by itself; a position behind the stored one changes nothing.
     func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void>
+    // MARK: Offline delivery
+
+    /// Notes, before messages are appended to an inbox, that they may be owed a notification. A note that stands already stays: it speaks
+    /// of older messages.
+    func markPush(_ mark: PushMark) -> EventLoopFuture<Void>
+
+    /// Notes that have stood for at least `age`, oldest first: whoever made them did not come to queue what is owed.
+    func overduePushMarks(age: TimeSpan, limit: Int) -> EventLoopFuture<[PushMark]>
+
+    /// Queues notifications for every service of the batch and takes its note back, atomically. An id that is queued already is left as
+    /// it is. Answers how many were refused because a queue was full.
+    func queuePushes(_ batch: PushBatch) -> EventLoopFuture<Int>
+
+    /// Lends at most `limit` notifications that are due to the caller. What he does not settle within `lease` is due again.
+    func claimPushes(for service: String, limit: Int, lease: TimeSpan) -> EventLoopFuture<[ClaimedPush]>
+    func settlePushes(for service: String, _ settled: [SettledPush]) -> EventLoopFuture<Void>
+    func pushQueue(of service: String) -> EventLoopFuture<PushQueueState>
+
+    /// False, and nothing kept, if the user has `most` other devices.
+    func setPushDevice(_ device: String, of user: String, to value: StoredPushDevice, most: Int) -> EventLoopFuture<Bool>
+
+    /// Forgets a device; with a token only if it still has that one.
+    func removePushDevice(_ device: String, of user: String, token: String?) -> EventLoopFuture<Void>
+    func pushDevices(of user: String) -> EventLoopFuture<[String: StoredPushDevice]>
 
     /// Ends the connection. Calls in flight fail with `.unavailable`. Idempotent.
     func close() -> EventLoopFuture<Void>

@@ -1,6 +1,7 @@
 import MeshCore
 import NIOCore
 import Presence
+import Push
 import Rooms
 import SwiftProtobuf
 import Testing
@@ -174,6 +175,8 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .data(.deleteReceipts(user: "alice")),
         .unread(user: "alice"),
         .directReceipt(DirectReceipt(user: "bob", positions: ReceiptPositions(delivered: place, read: other))),
+        .pushDevice(PushDeviceAsk(device: "phone", registration: .init(service: .apns, token: "00ff"))),
+        .pushDevice(PushDeviceAsk(device: "")),
     ]
 
     @Test("requests arrive as they were", arguments: RequestCodecTests.asks.indices)

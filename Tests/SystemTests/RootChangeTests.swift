@@ -29,7 +29,7 @@ extension FaultyPairs {
                 _ = try await member.roomPresence("all are counted", room, after: 0) { $0.count == all.count }
             }
             let marks = members.map(\.mark)
-            let session = try mover.welcome().session
+            let session = try await mover.welcome.session
             try await mesh.local.kill(root.node, SIGKILL)
             let moved = try await TestClient.connect(places[0], as: mover.user, session: session)
             try await moved.subscribe(room)

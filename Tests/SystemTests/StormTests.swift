@@ -1,6 +1,7 @@
 import Foundation
 import LocalMesh
 import MeshCore
+import SwiftProtobuf
 import Synchronization
 import SwiftProtobuf
 import Testing
@@ -13,7 +14,9 @@ import Wire
         nodes: 2, cells: 1,
         yaml: """
             limits:
-              hellosPerSecondMax: 100
+              hellosPerSecondMax: 40
+            timings:
+              helloTimeout: 30s
             """), .timeLimit(.minutes(5))) enum Storms
 {}
 
@@ -35,7 +38,7 @@ private final class Weather: Sendable {
 
 extension Storms {
     @Suite(.serialized) struct ReturnTests {
-        static let sessions = 2_000
+        static let sessions = 1_000
         let mesh: MeshUnderTest
 
         init() async throws {
@@ -44,10 +47,11 @@ extension Storms {
         }
 
         /// Says hello, and when it is turned away comes back when it was told to.
-        private func arrive(_ user: String, at node: LocalMesh.Node, _ weather: Weather) async throws -> TestClient {
+        private func arrive(_ opened: TestClient, at node: LocalMesh.Node, _ weather: Weather) async throws -> TestClient {
+            let user = opened.user
             for attempt in 1...20 {
                 weather.note(attempts: attempt)
-                let client = try await TestClient.open(node, user: user)
+                let client = attempt == 1 ? opened : try await TestClient.open(node, user: user)
                 let token = try await mesh.token(user)
                 let hello = RelayHello.with { ($0.token, $0.device, $0.heartbeatSeconds) = (token, user, 60) }
                 let reply = try await client.ask(.hello(hello), within: .seconds(30))
@@ -62,11 +66,17 @@ extension Storms {
             throw SystemTestError("\(user) was turned away twenty times")
         }
 
+        /// The doors take their time: the storm is that of the hellos.
         private func arriveAll(_ users: [String], at nodes: [LocalMesh.Node], _ weather: Weather) async throws -> [TestClient] {
-            try await withThrowingTaskGroup(of: TestClient.self) { group in
+            let opened = try await withThrowingTaskGroup(of: (TestClient, LocalMesh.Node).self) { group in
                 for (index, user) in users.enumerated() {
-                    group.addTask { try await arrive(user, at: nodes[index % nodes.count], weather) }
+                    let node = nodes[index % nodes.count]
+                    group.addTask { (try await TestClient.open(node, user: user), node) }
                 }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            return try await withThrowingTaskGroup(of: TestClient.self) { group in
+                for (client, node) in opened { group.addTask { try await arrive(client, at: node, weather) } }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
         }
@@ -115,7 +125,7 @@ extension Storms {
 
         private func check(_ weather: Weather) throws {
             let refusals = weather.refusals
-            #expect(refusals.count > Self.sessions / 10, "a storm that nobody was turned away in shows nothing")
+            #expect(refusals.count > Self.sessions / 20, "a storm that nobody was turned away in shows nothing")
             #expect(
                 refusals.allSatisfy {
                     $0.goodbye.code == 4003 && $0.goodbye.reconnect && $0.goodbye.afterMs == $0.retryAfterMs && $0.closeCode == 4003
@@ -138,7 +148,7 @@ extension Storms {
 
         @Test("whoever resumes is answered before whoever is new") func resumesFirst() async throws {
             let node = try await mesh.node("ap-south")
-            let (burst, joins, resumes) = (0..<50, 50..<150, 150..<250)
+            let (burst, joins, resumes) = (0..<20, 20..<60, 60..<100)
             var tokens: [String] = []
             for n in 0..<resumes.upperBound { tokens.append(try await mesh.token(MeshUnderTest.unique("comer-\(n)"))) }
             let clients = try await withThrowingTaskGroup(of: (Int, TestClient).self) { group in

@@ -59,12 +59,12 @@ extension QuietMesh {
         func goesOn(in region: String) async throws {
             let observer = try await observe()
             let client = try await enter(observer)
-            let first = try client.welcome()
+            let first = try await client.welcome
             let mark = observer.mark
             await client.drop()
             let back = try await TestClient.connect(mesh.node(region), as: alice, session: first.session)
             try await back.subscribe(room)
-            let second = try back.welcome()
+            let second = try await back.welcome
             #expect(second.device == first.device && second.session != first.session && !second.session.isEmpty)
             // Longer than the hand-over, and then another change of the same room.
             try await eventually("the old owner let go", within: .seconds(5)) {
@@ -86,7 +86,7 @@ extension QuietMesh {
             let observer = try await observe()
             let client = try await enter(observer)
             let mark = observer.mark
-            let session = try client.welcome().session
+            let session = try await client.welcome.session
             let back = try await TestClient.connect(mesh.node(region), as: alice, status: .away, session: session)
             try await back.subscribe(room)
             let goodbye = try await client.goodbye()
@@ -106,7 +106,7 @@ extension QuietMesh {
             let observer = try await observe()
             let first = try await enter(observer)
             let mark = observer.mark
-            let name = try first.welcome().session
+            let name = try await first.welcome.session
             let second = try await TestClient.connect(mesh.node("us-east"), as: alice, session: name)
             try await second.subscribe(room)
             #expect(try await first.goodbye().code == 4504)
@@ -114,7 +114,7 @@ extension QuietMesh {
             let third = try await TestClient.connect(mesh.node("ap-south"), as: alice, session: name)
             try await third.subscribe(room)
             #expect(try await second.goodbye().code == 4504)
-            let fourth = try await TestClient.connect(mesh.node("eu-west"), as: alice, session: third.welcome().session)
+            let fourth = try await TestClient.connect(mesh.node("eu-west"), as: alice, session: third.welcome.session)
             try await fourth.subscribe(room)
             #expect(try await third.goodbye().code == 4504)
             try await settle(observer)
@@ -154,7 +154,7 @@ extension QuietMesh {
 
         @Test("a session text that is not one, or another user's, is refused") func refused() async throws {
             let client = try await TestClient.connect(mesh.node("eu-west"), as: alice)
-            let session = try client.welcome().session
+            let session = try await client.welcome.session
             let forged = String(session.dropLast(4)) + (session.hasSuffix("AAAA") ? "BBBB" : "AAAA")
             for (user, text) in [(alice, "nonsense"), (alice, forged), ("not-\(alice)", session)] {
                 let thief = try await TestClient.open(mesh.node("us-east"), user: user)
@@ -181,13 +181,5 @@ extension QuietMesh {
             #expect(said(of: alice, in: room, to: observer, after: mark) == [])
             await observer.close()
         }
-    }
-}
-
-extension TestClient {
-    /// What the relay has said first.
-    func welcome() throws -> RelayWelcome {
-        for frame in recorder.record.frames { if case .welcome(let welcome) = frame.frame { return welcome } }
-        throw SystemTestError("\(user) was not welcomed")
     }
 }

@@ -103,7 +103,7 @@ struct Deletion {
         switch answer {
         case .data: nil
         case .refused(let refusal): refusal.message
-        case .published, .history, .members, .description, .unread, .done: "something else was answered"
+        case .published, .history, .replayed, .members, .description, .unread, .done: "something else was answered"
         }
     }
 }

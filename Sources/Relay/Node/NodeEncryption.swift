@@ -2,6 +2,7 @@ import Logging
 import MeshConfiguration
 import MeshCore
 import Operations
+import Push
 import TLS
 import Transport
 
@@ -14,9 +15,11 @@ struct NodeEncryption: Sendable {
     let operations: TLSCredentials?
     let mesh: LinkEncryption?
     let store: TLSCredentials?
+    /// For the servers that notifications are handed to.
+    let push: [PushService: TLSCredentials]
 
     /// Reads the files.
-    init(_ configuration: TLSConfiguration, logger: Logger) throws(TLSConfigurationFault) {
+    init(_ configuration: TLSConfiguration, push: PushConfiguration?, logger: Logger) throws(TLSConfigurationFault) {
         func make(_ settings: TLSCredentials.Settings?) throws(TLSConfigurationFault) -> TLSCredentials? {
             guard let settings else { return nil }
             return try TLSCredentials(settings, logger: logger)
@@ -26,6 +29,11 @@ struct NodeEncryption: Sendable {
         operations = try make(
             configuration.operations.map { .server(TLSServerSettings(certificates: $0.certificates, alpn: ["http/1.1"])) })
         store = try make(configuration.store.map { .client($0) })
+        var receivers: [PushService: TLSCredentials] = [:]
+        if let push {
+            for (service, settings) in Self.settings(push) { receivers[service] = try make(.client(settings)) }
+        }
+        self.push = receivers
         let accepting = try make(configuration.mesh.map { .server($0.serverSettings) })
         let dialling = try make(configuration.mesh.map { .client($0.clientSettings) })
         if let accepting, let dialling {
@@ -35,7 +43,15 @@ struct NodeEncryption: Sendable {
         }
     }
 
-    var all: [TLSCredentials] { [client, operations, mesh?.accepting, mesh?.dialling, store].compactMap { $0 } }
+    var all: [TLSCredentials] { [client, operations, mesh?.accepting, mesh?.dialling, store].compactMap { $0 } + push.values }
+
+    private static func settings(_ push: PushConfiguration) -> [PushService: TLSClientSettings] {
+        var settings: [PushService: TLSClientSettings] = [:]
+        if let webhook = push.webhook { settings[.webhook] = TLSClientSettings(trustFile: webhook.trustFile, alpn: ["http/1.1"]) }
+        if let apns = push.apns { settings[.apns] = TLSClientSettings(trustFile: apns.trustFile, alpn: ["h2"]) }
+        if let fcm = push.fcm { settings[.fcm] = TLSClientSettings(trustFile: fcm.trustFile, alpn: ["h2"]) }
+        return settings
+    }
 
     /// Blocks while files are read.
     func reload() {

@@ -13,8 +13,10 @@ extension RunningNode {
         }
         var drops = mesh?.1 ?? DropLedger()
         for cell in cells { drops.add(cell.drops) }
+        let pushed = push?.figures ?? PushFigures()
+        drops.add(pushed.drops)
         return sessionMetrics(cells) + publishMetrics(cells) + storeMetrics(cells) + linkMetrics(mesh?.0 ?? [], mesh?.2 ?? [:])
-            + context.encryption.metrics()
+            + context.encryption.metrics() + (push.map { pushed.metrics($0.services) } ?? [])
             + [
                 .drops(drops),
                 .counter(

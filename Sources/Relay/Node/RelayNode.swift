@@ -16,12 +16,15 @@ public enum NodeError: Error, CustomStringConvertible, Sendable {
     case cannotListen(String, any Error)
     case noSecret(String)
     case noCertificates(String)
+    /// What stands in the section `push` cannot be used.
+    case noPush(String)
 
     public var description: String {
         switch self {
         case .cannotListen(let address, let cause): "cannot listen on \(address): \(cause)"
         case .noSecret(let reason): "the token secret cannot be read: \(reason)"
         case .noCertificates(let reason): "the certificates cannot be read: \(reason)"
+        case .noPush(let reason): "notifications cannot be sent: \(reason)"
         }
     }
 }
@@ -74,7 +77,7 @@ public final class RelayNode: Service {
 
     private func readCertificates() throws(NodeError) -> NodeEncryption {
         do throws(TLSConfigurationFault) {
-            let encryption = try NodeEncryption(configuration.tls, logger: logger)
+            let encryption = try NodeEncryption(configuration.tls, push: configuration.push, logger: logger)
             self.encryption.withLock { $0 = encryption }
             if configuration.exposesMesh { logger.warning("mesh links are not encrypted") }
             return encryption

@@ -18,6 +18,8 @@ struct RunningNode: Sendable {
     let driver: NIOLoopBound<MeshDriver>
     private let group: MultiThreadedEventLoopGroup
     private let listener = ListenerSlot()
+    /// Nil in a region that tells nobody of messages.
+    let push: PushStation?
 
     /// How many shards each region homes in the configured view. Made once: it walks over all of them.
     let shardsHomed: [RegionID: Int]
@@ -55,7 +57,8 @@ struct RunningNode: Sendable {
             return NIOLoopBound(driver, eventLoop: loops[0])
         }.get()
         news.driver.withLock { $0 = driver }
-        let node = RunningNode(context: context, ports: ports, driver: driver, group: group, topology: topology)
+        let push = try makePush(context, ports: ports)
+        let node = RunningNode(context: context, ports: ports, driver: driver, group: group, push: push, topology: topology)
         do {
             try await driver.eventLoop.flatSubmit { driver.value.start() }.get()
         } catch {
@@ -65,13 +68,23 @@ struct RunningNode: Sendable {
     }
 
     private init(
-        context: NodeContext, ports: [CellPort], driver: NIOLoopBound<MeshDriver>, group: MultiThreadedEventLoopGroup, topology: Topology
+        context: NodeContext, ports: [CellPort], driver: NIOLoopBound<MeshDriver>, group: MultiThreadedEventLoopGroup,
+        push: PushStation?, topology: Topology
     ) {
         self.context = context
         self.ports = ports
         self.driver = driver
         self.group = group
+        self.push = push
         shardsHomed = topology.view.shardsHomed()
+    }
+
+    private static func makePush(_ context: NodeContext, ports: [CellPort]) throws(NodeError) -> PushStation? {
+        guard let configuration = context.configuration.push, let port = ports.last else { return nil }
+        let senders = try PushSenders(
+            configuration: configuration, node: context.node, encryption: context.encryption, loop: port.loop
+        ).make()
+        return PushStation(configuration, senders: senders, port: port, logger: context.logger)
     }
 
     /// What a cell learns about the store reaches the driver, which is made after the cells.
@@ -100,6 +113,7 @@ struct RunningNode: Sendable {
         while await !checks().allSatisfy(\.ok) { try await pause() }
         try await listen()
         progress.withLock { $0.wasReady = true }
+        push?.start()
         try await driver.eventLoop.submit { driver.value.setReady(true) }.get()
         context.logger.info("ready", metadata: ["client": "\(context.configuration.addresses.client)", "boot": "\(context.owner.boot)"])
     }
@@ -163,7 +177,9 @@ struct RunningNode: Sendable {
     func drain() async {
         try? await listener.listener.withLock { $0 }?.close().get()
         _ = await ask { $0.beginDrain() }
+        async let pushStopped: Void? = push?.stop()
         await drainSessions()
+        _ = await pushStopped
         try? await driver.eventLoop.flatSubmit { [driver] in driver.value.leave() }.get()
         for port in ports {
             try? await port.loop.flatSubmit {

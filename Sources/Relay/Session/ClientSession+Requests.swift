@@ -34,6 +34,8 @@ extension ClientSession {
         case .hello: throw RequestFault(code: .failedPrecondition, message: "hello was said already", drop: .invalidRequest)
         case .receipt(let receipt): try confirm(receipt, id: id, grants)
         case .unread(let ask): try countUnread(ask, id: id, grants)
+        case .registerPush(let ask): try registerPush(ask, id: id)
+        case .unregisterPush: unregisterPush(id: id)
         case .refresh: throw .unimplemented("refreshing a token is not available yet")
         case nil: throw .invalid("a frame must hold exactly one request")
         }

@@ -28,15 +28,18 @@ struct SessionTickets: Sendable {
     /// Longer than any that is made: names have at most 255 bytes.
     static let textBytesMax = 2_048
 
-    private let authentication: MessageAuthentication
+    private static let codeBytes = 32
+
+    /// Of its own, so that what the secret signs elsewhere means nothing here.
+    private let key: [UInt8]
 
     init(secret: [UInt8]) {
-        authentication = MessageAuthentication(secret: secret, purpose: "heliograph session v1")
+        key = MessageAuthentication.hmacSHA256("heliograph session v1".utf8, key: secret)
     }
 
     func text(for ticket: SessionTicket) -> String {
         let payload = Self.payload(ticket)
-        return Data(payload + authentication.code(for: payload)).base64EncodedString()
+        return Data(payload + MessageAuthentication.hmacSHA256(payload, key: key)).base64EncodedString()
             .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 
@@ -45,9 +48,10 @@ struct SessionTickets: Sendable {
         guard text.utf8.count <= Self.textBytesMax else { return nil }
         let plain = text.replacing("-", with: "+").replacing("_", with: "/")
         let padding = String(repeating: "=", count: (4 - plain.utf8.count % 4) % 4)
-        guard let data = Data(base64Encoded: plain + padding), data.count > MessageAuthentication.bytes else { return nil }
-        let payload = [UInt8](data.dropLast(MessageAuthentication.bytes))
-        guard authentication.verifies([UInt8](data.suffix(MessageAuthentication.bytes)), for: payload) else { return nil }
+        guard let data = Data(base64Encoded: plain + padding), data.count > Self.codeBytes else { return nil }
+        let payload = [UInt8](data.dropLast(Self.codeBytes))
+        let code = MessageAuthentication.hmacSHA256(payload, key: key)
+        guard MessageAuthentication.areEqual([UInt8](data.suffix(Self.codeBytes)), code) else { return nil }
         return Self.ticket(payload)
     }
 

@@ -2,6 +2,7 @@ import Foundation
 import MeshCore
 import NIOCore
 import NIOFoundationCompat
+import Push
 import SwiftProtobuf
 import Wire
 
@@ -75,6 +76,13 @@ enum RequestCodec {
         case .data(let ask): .data(DataCodec.ask(ask))
         case .unread(let user): .unread(.with { $0.user = user })
         case .directReceipt(let receipt): .directReceipt(ReceiptCodec.direct(receipt))
+        case .pushDevice(let ask):
+            .pushDevice(
+                .with {
+                    $0.device = ask.device
+                    $0.service = ask.registration?.service.rawValue ?? ""
+                    $0.token = ask.registration?.token ?? ""
+                })
         }
     }
 
@@ -98,6 +106,10 @@ enum RequestCodec {
         case .data(let ask): return DataCodec.ask(ask).map { .data($0) }
         case .unread(let unread): return .unread(user: unread.user)
         case .directReceipt(let receipt): return .directReceipt(ReceiptCodec.direct(receipt))
+        case .pushDevice(let ask):
+            guard !ask.token.isEmpty else { return .pushDevice(PushDeviceAsk(device: ask.device)) }
+            guard let service = PushService(rawValue: ask.service) else { return nil }
+            return .pushDevice(PushDeviceAsk(device: ask.device, registration: .init(service: service, token: ask.token)))
         }
     }
 

@@ -52,7 +52,7 @@ final class RootPresence {
     // MARK: Cold start
 
     /// What the store remembers, so that a root that starts anew does not show everybody as gone until they have announced themselves.
-    private func load() {
+    func load() {
         guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
         isLoading = true
         cell.storeGate.run { [weak self, loop = cell.loop] in self?.read() ?? loop.makeSucceededVoidFuture() }
@@ -74,6 +74,7 @@ final class RootPresence {
             let likely = members.filter { mayStillBe($0.key.owner) }
             hub.presence.preload(likely.map { ($0.key.owner, MemberEntry($0)) })
         }
+        hub.root?.presenceLoaded()
         hub.answerChildren()
     }
 
@@ -116,6 +117,7 @@ final class RootPresence {
 
     func changed(by update: OwnerUpdate, from child: ChildID?) {
         mirror.add(update)
+        hub.root?.tellPresence()
         hiddenMayHaveChanged(by: update, from: child)
     }
 

@@ -26,6 +26,8 @@ final class RootRole {
     let retention: RootRetention
     private let data: RootData
     let receipts: RootReceipts
+    /// For an inbox in a region that tells users without a session.
+    private let pushes: InboxPushes?
 
     struct PublisherStream: Hashable, Sendable {
         var owner: NodeBoot
@@ -45,6 +47,11 @@ final class RootRole {
         retention = RootRetention(room: hub.name, cell: hub.cell)
         data = RootData(hub: hub)
         receipts = RootReceipts(hub: hub)
+        pushes = InboxPushes(room: hub.name, cell: hub.cell) { [receipts] user in
+            let delivered = receipts.delivered(user)
+            return delivered == .zero ? nil : delivered
+        }
+        tellPresence()
     }
 
     /// Nil while the log was not opened.
@@ -93,6 +100,7 @@ final class RootRole {
         case .directReceipt(let receipt):
             hub.receipts.tell(receipt)
             cell.answer(request, .done)
+        case .pushDevice(let ask): changePushDevice(ask, request)
         }
     }
 
@@ -219,6 +227,11 @@ final class RootRole {
                 return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
             },
             retention: retention.retention)
+        if let pushes {
+            // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
+            presence.load()
+            pushes.willAppend(behind: log.head)
+        }
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
@@ -230,8 +243,9 @@ final class RootRole {
             guard let entries = log.appended(newHead: max(oldHead, newHead), at: at, now: Clock.now(), attempt: attempt) else { return }
             queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
             cell.figures.appendBatches += 1
-            announce(zip(entries, outcomes), at: at, above: oldHead)
+            // The store works on the next batch while this one is announced.
             pump()
+            announce(zip(entries, outcomes), at: at, above: oldHead)
         case .failure(let error):
             failed(error, attempt)
         }
@@ -266,6 +280,7 @@ final class RootRole {
             }
         }
         hub.receive(delivery)
+        pushes?.appended(delivery.messages.compactMap { message in message.position.map { ($0, message.body) } })
         if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
     }
 
@@ -278,6 +293,7 @@ final class RootRole {
 
     private func failed(_ error: any Error, _ attempt: UInt64) {
         log.failed(attempt: attempt)
+        pushes?.appendFailed()
         switch error as? StoreError {
         case .fenced(let standing):
             // A lower one is our own from before the roster changed: the log is opened anew.
@@ -361,6 +377,21 @@ final class RootRole {
         let description = RoomDescription(
             head: log.head, members: hub.presence.table.count, sessions: hub.presence.table.sessionsPerRegion(), logState: "\(log.state)")
         cell.answer(request, .description(description))
+    }
+
+    // MARK: Telling users without a session
+
+    /// Somebody has come or gone.
+    func tellPresence() { pushes?.presence(!hub.presence.table.isEmpty, head: knownHead) }
+
+    /// What the store remembers of the members is known.
+    func presenceLoaded() { pushes?.loaded(isPresent: !hub.presence.table.isEmpty, head: knownHead) }
+
+    private func changePushDevice(_ ask: PushDeviceAsk, _ request: RootRequest) {
+        guard let pushes else {
+            return cell.answer(request, .refused(Refusal(.unimplemented, "notifications are not set up in the user's home")))
+        }
+        pushes.change(ask) { [cell] answer in cell.answer(request, answer) }
     }
 }
 

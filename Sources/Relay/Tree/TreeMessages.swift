@@ -106,6 +106,7 @@ struct RootRequest: Sendable {
         case unread(user: String)
         /// For the owner of the inbox that is asked: somebody confirmed what she had sent.
         case directReceipt(DirectReceipt)
+        case pushDevice(PushDeviceAsk)
     }
 
     var origin: NodeBoot

@@ -4,7 +4,7 @@ import NIOCore
 /// A region's store in this process's memory, for quick tries and tests: the same answers as Redis, gone with the process.
 /// One per event loop over shared `EmbeddedStoreData`.
 public final class EmbeddedStore: RegionStore {
-    private let data: EmbeddedStoreData
+    let data: EmbeddedStoreData
     private let loop: any EventLoop
     private let onStateChange: (StoreState) -> Void
     public private(set) var state = StoreState.down("not started yet")
@@ -33,7 +33,7 @@ public final class EmbeddedStore: RegionStore {
 
     /// Answers in a later turn of the loop, never inside the call: as with Redis, an owner is not called back while it is still changing
     /// the state from which it asked.
-    private func answer<Answer: Sendable>(
+    func answer<Answer: Sendable>(
         _ body: (inout EmbeddedTables) throws(StoreError) -> Answer
     ) -> EventLoopFuture<Answer> {
         figures.commands += 1

@@ -21,6 +21,7 @@ struct EmbeddedTables: Sendable {
     /// By user.
     var rooms: [String: Set<String>] = [:]
     var receipts: [String: [ReceiptOwner: ReceiptPositions]] = [:]
+    var pushes = EmbeddedPushes()
 
     init(run: UInt64 = 1) { self.run = run }
 
@@ -86,6 +87,7 @@ struct EmbeddedTables: Sendable {
     mutating func deleteUser(_ user: String) -> Position? {
         lastSeen[user] = nil
         rooms[user] = nil
+        pushes.forget(user)
         return deleteRoom(NameRules.inbox(of: user))
     }
 

@@ -220,9 +220,13 @@ extension RedisConnection {
         armTimer()
     }
 
+    /// What is larger leaves at once: the server works on it while we do the rest of our tick.
+    private static let lingeringBytesMax = 16 << 10
+
     /// One flush for all commands of a tick.
     private func write(_ command: RedisCommand) {
         channel?.write(command.formatted(), promise: nil)
+        if command.byteCount > Self.lingeringBytesMax { channel?.flush() }
         guard !flushIsScheduled else { return }
         flushIsScheduled = true
         loop.assumeIsolated().execute {

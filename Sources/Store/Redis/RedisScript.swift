@@ -1,6 +1,7 @@
 /// The Lua files, embedded by the package manager. Each says in its header what its keys and arguments are.
 enum RedisScript: Int, CaseIterable {
     case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, counts, typing, seen, receipts
+    case pushMark, pushMarks, pushQueue, pushClaim, pushSettle, pushState, pushDevice
 
     var source: [UInt8] {
         switch self {
@@ -19,6 +20,13 @@ enum RedisScript: Int, CaseIterable {
         case .typing: PackageResources.typing_lua
         case .seen: PackageResources.seen_lua
         case .receipts: PackageResources.receipts_lua
+        case .pushMark: PackageResources.push_mark_lua
+        case .pushMarks: PackageResources.push_marks_lua
+        case .pushQueue: PackageResources.push_queue_lua
+        case .pushClaim: PackageResources.push_claim_lua
+        case .pushSettle: PackageResources.push_settle_lua
+        case .pushState: PackageResources.push_state_lua
+        case .pushDevice: PackageResources.push_device_lua
         }
     }
 }

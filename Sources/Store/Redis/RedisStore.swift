@@ -274,27 +274,27 @@ extension RedisStore {
 // MARK: - Commands
 
 extension RedisStore {
-    private func answer<Answer: Sendable>(
+    func answer<Answer: Sendable>(
         _ command: RedisCommand, as parse: @escaping @Sendable (RedisReply) throws -> Answer
     ) -> EventLoopFuture<Answer> {
         connection.send(command).flatMapThrowing { try parse(try $0.checked()) }
     }
 
-    private func evaluate<Answer: Sendable>(
+    func evaluate<Answer: Sendable>(
         _ script: RedisScript, on kinds: [StoreKeys.RoomKind], of room: String, as parse: @escaping @Sendable (RedisReply) throws -> Answer,
         arguments: (inout RedisCommand) -> Void
     ) -> EventLoopFuture<Answer> {
         evaluate(script, keys: kinds.map { StoreKeys.room($0, room) }, as: parse, arguments: arguments)
     }
 
-    private func evaluate<Answer: Sendable>(
+    func evaluate<Answer: Sendable>(
         _ script: RedisScript, on key: String, as parse: @escaping @Sendable (RedisReply) throws -> Answer,
         arguments: (inout RedisCommand) -> Void
     ) -> EventLoopFuture<Answer> {
         evaluate(script, keys: [key], as: parse, arguments: arguments)
     }
 
-    private func evaluate<Answer: Sendable>(
+    func evaluate<Answer: Sendable>(
         _ script: RedisScript, keys: [String], as parse: @escaping @Sendable (RedisReply) throws -> Answer,
         arguments: (inout RedisCommand) -> Void
     ) -> EventLoopFuture<Answer> {
@@ -304,7 +304,7 @@ extension RedisStore {
         return answer(command, as: parse)
     }
 
-    private func failed<Answer: Sendable>(_ error: any Error) -> EventLoopFuture<Answer> {
+    func failed<Answer: Sendable>(_ error: any Error) -> EventLoopFuture<Answer> {
         let promise = connection.loop.makePromise(of: Answer.self)
         connection.loop.execute { promise.fail(error) }
         return promise.futureResult

@@ -17,6 +17,15 @@ enum StoreKeys {
     /// String: the boot that holds the lease. Lives as long as the lease.
     static func lease(_ node: NodeID) -> String { "hg:lease:\(node)" }
 
+    /// Notes that notifications are owed: a sorted set and a hash (push_mark.lua). All keys of the queues have one hash tag: scripts
+    /// change a note and the queues in one step.
+    static let pushMarks = ["hg:pushes:{pushes}:marks", "hg:pushes:{pushes}:after"]
+
+    /// The queue of a service: due, added, claims, bodies (push_queue.lua).
+    static func pushQueue(_ service: String) -> [String] {
+        ["due", "added", "claims", "bodies"].map { "hg:pushes:{pushes}:\(service):\($0)" }
+    }
+
     enum RoomKind: String, CaseIterable {
         /// Hash: what a root needs to go on with the log (open.lua).
         case meta

@@ -221,6 +221,40 @@ public nonisolated enum RelayErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
+public nonisolated enum RelayPushService: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case apns // = 0
+  case fcm // = 1
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .apns
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .apns
+    case 1: self = .fcm
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .apns: return 0
+    case .fcm: return 1
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [RelayPushService] = [
+    .apns,
+    .fcm,
+  ]
+
+}
+
 /// The place of a durable message in its room, compared epoch first.
 public nonisolated struct RelayPosition: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -604,6 +638,22 @@ public nonisolated struct RelayClientFrame: Sendable {
     set {frame = .goodbye(newValue)}
   }
 
+  public var registerPush: RelayRegisterPush {
+    get {
+      if case .registerPush(let v)? = frame {return v}
+      return RelayRegisterPush()
+    }
+    set {frame = .registerPush(newValue)}
+  }
+
+  public var unregisterPush: RelayUnregisterPush {
+    get {
+      if case .unregisterPush(let v)? = frame {return v}
+      return RelayUnregisterPush()
+    }
+    set {frame = .unregisterPush(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
@@ -622,6 +672,8 @@ public nonisolated struct RelayClientFrame: Sendable {
     case refresh(RelayRefresh)
     case ping(RelayPing)
     case goodbye(RelayClientGoodbye)
+    case registerPush(RelayRegisterPush)
+    case unregisterPush(RelayUnregisterPush)
 
   }
 
@@ -1197,6 +1249,48 @@ public nonisolated struct RelayRefresh: Sendable {
   public init() {}
 
   fileprivate var _token: String? = nil
+}
+
+/// Where notifications for the session's device go while its user has no session.
+public nonisolated struct RelayRegisterPush: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var service: RelayPushService {
+    get {_service ?? .apns}
+    set {_service = newValue}
+  }
+  /// Returns true if `service` has been explicitly set.
+  public var hasService: Bool {self._service != nil}
+  /// Clears the value of `service`. Subsequent reads from it will return its default value.
+  public mutating func clearService() {self._service = nil}
+
+  public var token: String {
+    get {_token ?? String()}
+    set {_token = newValue}
+  }
+  /// Returns true if `token` has been explicitly set.
+  public var hasToken: Bool {self._token != nil}
+  /// Clears the value of `token`. Subsequent reads from it will return its default value.
+  public mutating func clearToken() {self._token = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _service: RelayPushService? = nil
+  fileprivate var _token: String? = nil
+}
+
+public nonisolated struct RelayUnregisterPush: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct RelayPing: Sendable {
@@ -2335,6 +2429,10 @@ nonisolated extension RelayErrorCode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OK\0\u{2}\u{3}INVALID_ARGUMENT\0\u{1}DEADLINE_EXCEEDED\0\u{1}NOT_FOUND\0\u{2}\u{2}PERMISSION_DENIED\0\u{1}RESOURCE_EXHAUSTED\0\u{1}FAILED_PRECONDITION\0\u{2}\u{3}UNIMPLEMENTED\0\u{1}INTERNAL\0\u{1}UNAVAILABLE\0\u{2}\u{2}UNAUTHENTICATED\0")
 }
 
+nonisolated extension RelayPushService: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0APNS\0\u{1}FCM\0")
+}
+
 nonisolated extension RelayPosition: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Position"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}seq\0")
@@ -2571,7 +2669,7 @@ nonisolated extension RelayReceiptState: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension RelayClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}hello\0\u{1}subscribe\0\u{1}unsubscribe\0\u{1}publish\0\u{1}presence\0\u{1}members\0\u{1}watch\0\u{1}unwatch\0\u{1}typing\0\u{1}receipt\0\u{1}unread\0\u{1}history\0\u{1}refresh\0\u{1}ping\0\u{1}goodbye\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}hello\0\u{1}subscribe\0\u{1}unsubscribe\0\u{1}publish\0\u{1}presence\0\u{1}members\0\u{1}watch\0\u{1}unwatch\0\u{1}typing\0\u{1}receipt\0\u{1}unread\0\u{1}history\0\u{1}refresh\0\u{1}ping\0\u{1}goodbye\0\u{4}\u{18}register_push\0\u{3}unregister_push\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2775,6 +2873,32 @@ nonisolated extension RelayClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.frame = .goodbye(v)
         }
       }()
+      case 40: try {
+        var v: RelayRegisterPush?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .registerPush(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .registerPush(v)
+        }
+      }()
+      case 41: try {
+        var v: RelayUnregisterPush?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .unregisterPush(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .unregisterPush(v)
+        }
+      }()
       default: break
       }
     }
@@ -2848,6 +2972,14 @@ nonisolated extension RelayClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .goodbye?: try {
       guard case .goodbye(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    }()
+    case .registerPush?: try {
+      guard case .registerPush(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    case .unregisterPush?: try {
+      guard case .unregisterPush(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
     }()
     case nil: break
     }
@@ -3541,6 +3673,64 @@ nonisolated extension RelayRefresh: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   public static func ==(lhs: RelayRefresh, rhs: RelayRefresh) -> Bool {
     if lhs._token != rhs._token {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension RelayRegisterPush: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RegisterPush"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}token\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self._service) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._token) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._service {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._token {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: RelayRegisterPush, rhs: RelayRegisterPush) -> Bool {
+    if lhs._service != rhs._service {return false}
+    if lhs._token != rhs._token {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension RelayUnregisterPush: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UnregisterPush"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: RelayUnregisterPush, rhs: RelayUnregisterPush) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

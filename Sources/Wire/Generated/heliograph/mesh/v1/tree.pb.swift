@@ -927,6 +927,14 @@ public nonisolated struct MeshRootRequest: Sendable {
     set {ask = .directReceipt(newValue)}
   }
 
+  public var pushDevice: MeshPushDeviceAsk {
+    get {
+      if case .pushDevice(let v)? = ask {return v}
+      return MeshPushDeviceAsk()
+    }
+    set {ask = .pushDevice(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Ask: Equatable, Sendable {
@@ -939,6 +947,7 @@ public nonisolated struct MeshRootRequest: Sendable {
     case data(MeshDataAsk)
     case unread(MeshUnreadAsk)
     case directReceipt(MeshDirectReceipt)
+    case pushDevice(MeshPushDeviceAsk)
 
   }
 
@@ -1238,6 +1247,23 @@ public nonisolated struct MeshDeleteCopyAsk: Sendable {
 
   /// the room is an inbox: everything of its user goes
   public var ofUser: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Of the user of the inbox that is asked. Without a token the device is forgotten.
+public nonisolated struct MeshPushDeviceAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var device: String = String()
+
+  public var service: String = String()
+
+  public var token: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3512,7 +3538,7 @@ nonisolated extension MeshRoomDeleted: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RootRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}id\0\u{1}hops\0\u{1}publish\0\u{1}history\0\u{1}members\0\u{1}describe\0\u{2}\u{d}replay\0\u{2}\u{a}unread\0\u{3}direct_receipt\0\u{2}\u{4}data\0\u{4}\u{5}push_device\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3627,6 +3653,19 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.ask = .data(v)
         }
       }()
+      case 40: try {
+        var v: MeshPushDeviceAsk?
+        var hadOneofValue = false
+        if let current = self.ask {
+          hadOneofValue = true
+          if case .pushDevice(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.ask = .pushDevice(v)
+        }
+      }()
       default: break
       }
     }
@@ -3678,6 +3717,10 @@ nonisolated extension MeshRootRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .data?: try {
       guard case .data(let v)? = self.ask else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
+    }()
+    case .pushDevice?: try {
+      guard case .pushDevice(let v)? = self.ask else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
     case nil: break
     }
@@ -4215,6 +4258,46 @@ nonisolated extension MeshDeleteCopyAsk: SwiftProtobuf.Message, SwiftProtobuf._M
   public static func ==(lhs: MeshDeleteCopyAsk, rhs: MeshDeleteCopyAsk) -> Bool {
     if lhs.room != rhs.room {return false}
     if lhs.ofUser != rhs.ofUser {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshPushDeviceAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PushDeviceAsk"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{1}service\0\u{1}token\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.token) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularStringField(value: self.token, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshPushDeviceAsk, rhs: MeshPushDeviceAsk) -> Bool {
+    if lhs.device != rhs.device {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.token != rhs.token {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

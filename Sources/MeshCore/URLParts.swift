@@ -1,14 +1,14 @@
 /// The parts of a URL (RFC 3986, section 3) that a client needs. Nothing is decoded.
-struct URLParts: Hashable, Sendable {
+public struct URLParts: Hashable, Sendable {
     /// In lower case.
-    let scheme: String
-    let authority: String
-    let path: String
+    public let scheme: String
+    public let authority: String
+    public let path: String
     /// With its question mark; empty if there is none.
-    let query: String
+    public let query: String
 
     /// Nil for what is no `scheme://authority...`, or has characters that no URL has.
-    init?(_ text: String) {
+    public init?(_ text: String) {
         guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), let colon = text.firstIndex(of: ":") else { return nil }
         scheme = text[..<colon].lowercased()
         let rest = text[text.index(after: colon)...].prefix { $0 != "#" }
@@ -21,7 +21,7 @@ struct URLParts: Hashable, Sendable {
     }
 
     /// Nil without a host, with a port that is none, with a user, or with an IPv6 address that is not in brackets.
-    func address(defaultPort: Int) -> (host: String, port: Int)? {
+    public func address(defaultPort: Int) -> (host: String, port: Int)? {
         var host = authority[...]
         var port = defaultPort
         if let colon = host.lastIndex(of: ":"), !host[colon...].contains("]") {
