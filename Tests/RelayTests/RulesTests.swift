@@ -161,10 +161,6 @@ private func verify(_ token: String) async -> Result<Grants, TokenVerifier.Fault
         for claimed in [RelayStatus.offline, .unknown, .UNRECOGNIZED(9)] { #expect(fault { $0.status = claimed } == .invalidArgument) }
     }
 
-    @Test("what is not available yet says so") func unimplemented() {
-        #expect(fault { $0.resume = [.init()] } == .unimplemented)
-    }
-
     @Test(
         "refusals as clients see them",
         arguments: [
