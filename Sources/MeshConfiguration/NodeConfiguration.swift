@@ -149,6 +149,8 @@ public struct RelayLimits: Hashable, Sendable {
     public var controlFramesPerSecondMax = 50
     public var subscriptionsPerSessionMax = 5_000
     public var watchedUsersPerSessionMax = 1_000
+    /// Sessions that have ended and are still shown, because they may come back.
+    public var lingeringSessionsMax = 100_000
     public var publishesInFlightPerSessionMax = 1_024
     /// Bytes that wait for one session before it is a slow consumer.
     public var outboxBytesMax = 4 << 20
@@ -193,6 +195,8 @@ public struct RelayTimings: Hashable, Sendable {
     /// How long a lost node may come back before its place in the roster is taken away.
     public var nodeDown = TimeSpan.seconds(1)
     public var presenceGrace = TimeSpan.seconds(5)
+    /// How long a session whose transport was lost is still shown.
+    public var sessionGrace = TimeSpan.seconds(5)
     public var presenceCoalesce = TimeSpan.milliseconds(200)
     public var typingTTL = TimeSpan.seconds(6)
     public var interestLinger = TimeSpan.seconds(2)

@@ -22,6 +22,7 @@ public enum DropReason: String, CaseIterable, Sendable {
     case callDeadline = "call_deadline"
     case admissionRefused = "admission_refused"
     case slowConsumer = "slow_consumer"
+    case graceTableFull = "grace_table_full"
     // What a session that reads too slowly is not sent.
     case ephemeralShed = "ephemeral_shed"
     case typingShed = "typing_shed"

@@ -7,13 +7,19 @@ public struct MemberEntry: Hashable, Sendable {
     public var device: String
     public var status: Status
     public var note: String
+    /// Kept when the session is taken over, so that the copies of its old and its new owner are known to be one. 0: it has none.
+    public var identity: UInt64
+    /// Grows with each takeover: of the copies of one identity the highest counts.
+    public var taken: UInt64
 
-    public init(session: UInt64, user: String, device: String, status: Status, note: String) {
+    public init(session: UInt64, user: String, device: String, status: Status, note: String, identity: UInt64 = 0, taken: UInt64 = 0) {
         self.session = session
         self.user = user
         self.device = device
         self.status = status
         self.note = note
+        self.identity = identity
+        self.taken = taken
     }
 }
 
@@ -34,8 +40,10 @@ public struct Member: Hashable, Sendable {
 
     /// Merges a user's sessions: busy over online over away; the note is that of the session that decides, the one started last
     /// among equals (sessions of two nodes may bear the same number: then the device and the note decide, so that the answer is always
-    /// the same). Nil when nothing is to be shown: no session, or one of them is invisible.
-    public static func merging(_ user: String, _ sessions: some Collection<MemberEntry>) -> Member? {
+    /// the same). Of a session that was taken over only the newest copy counts. Nil when nothing is to be shown: no session, or one of
+    /// them is invisible.
+    public static func merging(_ user: String, _ entries: [MemberEntry]) -> Member? {
+        let sessions = withoutOldCopies(entries)
         guard !sessions.contains(where: { $0.status == .invisible }) else { return nil }
         let decisive = sessions.max { a, b in
             (rank(a.status), a.session, a.device, a.note) < (rank(b.status), b.session, b.device, b.note)
@@ -43,6 +51,28 @@ public struct Member: Hashable, Sendable {
         guard let decisive else { return nil }
         let devices = sessions.count == 1 ? 1 : Set(sessions.map(\.device)).count
         return Member(user: user, status: decisive.status, note: decisive.note, devices: devices)
+    }
+
+    /// Whether one of a user's sessions, as the newest copy of it says, is invisible.
+    public static func isHidden(_ entries: [MemberEntry]) -> Bool {
+        withoutOldCopies(entries).contains { $0.status == .invisible }
+    }
+
+    /// One entry for each identity. A user has few sessions, so comparing all of them is the fastest way.
+    private static func withoutOldCopies(_ entries: [MemberEntry]) -> [MemberEntry] {
+        guard entries.count > 1 else { return entries }
+        return entries.indices.filter { index in
+            !entries.indices.contains { other in other != index && supersedes(entries[other], other, entries[index], index) }
+        }.map { entries[$0] }
+    }
+
+    /// Whether `a` is a newer copy of the same session as `b`. Of equal ones the later in the list stays.
+    private static func supersedes(_ a: MemberEntry, _ aIndex: Int, _ b: MemberEntry, _ bIndex: Int) -> Bool {
+        guard a.identity != 0, a.identity == b.identity else { return false }
+        if a.taken != b.taken { return a.taken > b.taken }
+        let aKey = (a.session, rank(a.status), a.device, a.note)
+        let bKey = (b.session, rank(b.status), b.device, b.note)
+        return aKey == bKey ? aIndex > bIndex : aKey > bKey
     }
 
     private static func rank(_ status: Status) -> Int {
@@ -64,6 +94,8 @@ public struct MemberDiff: Hashable, Sendable {
     public var count = 0
     /// When the room is a user's inbox and she left: her last-seen time.
     public var lastSeen: WallMilliseconds = 0
+    /// The room has too many members to show all: these are the changes of those that are shown, and `updated` is for mirrors alone.
+    public var isLarge = false
 
     public init() {}
 
@@ -76,6 +108,7 @@ public struct MemberDiff: Hashable, Sendable {
                 var part = MemberDiff()
                 part.count = self.count
                 part.lastSeen = lastSeen
+                part.isLarge = isLarge
                 fill(&part, start..<min(count, start + entriesMax))
                 parts.append(part)
             }

@@ -106,6 +106,11 @@ public protocol RegionStore: AnyObject {
     func replaceMembers(of room: String, with members: [StoredMember]) -> EventLoopFuture<Void>
     func members(of room: String) -> EventLoopFuture<[StoredMember]>
 
+    /// Of a room that is too large for an entry per session: replaces its entries, and earlier counts, by one count of sessions for each
+    /// owner (`hg:counts:{T}:<room>`). `replaceMembers` replaces the counts by entries again.
+    func replaceMembers(of room: String, withCounts counts: [NodeBoot: Int]) -> EventLoopFuture<Void>
+    func memberCounts(of room: String) -> EventLoopFuture<[NodeBoot: Int]>
+
     /// Sets (or, with a nil expiry, removes) a typing user; the key itself expires with its last entry.
     func mirrorTyping(in room: String, user: String, expiresAt: WallMilliseconds?) -> EventLoopFuture<Void>
 
@@ -326,8 +331,16 @@ public struct StoredMember: Hashable, Sendable {
     public var device: String
     public var status: Status
     public var note: String
+    /// The session's, kept over takeovers; 0 for none.
+    public var identity: UInt64
+    /// Grows with each takeover.
+    public var taken: UInt64
 
-    public init(key: MemberKey, user: String, device: String, status: Status, note: String) {
+    public init(
+        key: MemberKey, user: String, device: String, status: Status, note: String, identity: UInt64 = 0, taken: UInt64 = 0
+    ) {
+        self.identity = identity
+        self.taken = taken
         self.key = key
         self.user = user
         self.device = device

@@ -11,4 +11,9 @@ public enum MessageAuthentication {
             nil, "HMAC", nil, "SHA256", nil, key, key.count, message, message.count, &code, code.count, &length)
         return made == nil ? [] : Array(code.prefix(length))
     }
+
+    /// Whether two codes are the same, and are codes. Takes the same time whatever is different.
+    public static func areEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+        !a.isEmpty && a.count == b.count && CRYPTO_memcmp(a, b, a.count) == 0
+    }
 }

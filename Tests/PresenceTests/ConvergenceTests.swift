@@ -56,7 +56,7 @@ private struct PresenceModel {
     }
 
     mutating func move(_ index: Int, lossPercent: Int) {
-        levels[nodes[index].parent].drop(index)
+        levels[nodes[index].parent].lost(index, now: now)
         nodes[index].parent = 1 - nodes[index].parent
         announce(index, lossPercent: lossPercent)
     }
@@ -101,7 +101,7 @@ private struct PresenceModel {
 
     mutating func say(_ update: OwnerUpdate, _ index: Int, lossPercent: Int) {
         guard !chance(lossPercent) else { return }
-        switch levels[nodes[index].parent].apply(update, from: index) {
+        switch levels[nodes[index].parent].apply(update, from: index, now: now) {
         case .applied: up(update, from: nodes[index].parent, lossPercent: lossPercent)
         case .stale: break
         case .outOfStep: announce(index, lossPercent: lossPercent)
@@ -110,8 +110,8 @@ private struct PresenceModel {
 
     mutating func up(_ update: OwnerUpdate, from level: Int, lossPercent: Int) {
         guard !chance(lossPercent) else { return }
-        if root.apply(update, from: level) == .outOfStep {
-            for snapshot in levels[level].snapshots() where !chance(lossPercent) { _ = root.apply(snapshot, from: level) }
+        if root.apply(update, from: level, now: now) == .outOfStep {
+            for snapshot in levels[level].snapshots() where !chance(lossPercent) { _ = root.apply(snapshot, from: level, now: now) }
         }
     }
 
@@ -137,6 +137,9 @@ private struct PresenceModel {
     /// The faults stop: everybody announces once.
     mutating func settle() {
         for index in nodes.indices { announce(index, lossPercent: 0) }
+        for level in levels.indices {
+            for snapshot in levels[level].snapshots() { up(snapshot, from: level, lossPercent: 0) }
+        }
         now = now + .seconds(10)
         for level in levels.indices {
             for update in levels[level].expire(now: now, grace: .seconds(1)) { up(update, from: level, lossPercent: 0) }

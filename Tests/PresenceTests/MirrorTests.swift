@@ -60,25 +60,44 @@ private func at(_ ms: Int) -> Instant { Instant.zero + .milliseconds(ms) }
         var diff = MemberDiff()
         diff.joined = [member("alice"), member("bob")]
         diff.count = 2
-        mirror.apply(diff)
+        #expect(mirror.apply(diff) == diff)
         diff = MemberDiff()
         diff.updated = [member("alice", .busy)]
         diff.left = ["bob"]
         diff.count = 1
         diff.lastSeen = 77
-        mirror.apply(diff)
+        #expect(mirror.apply(diff) == diff)
         #expect(mirror.all == [member("alice", .busy)] && mirror.count == 1 && mirror.lastSeen == 77)
-        mirror.apply(MemberDiff())
-        #expect(mirror.lastSeen == 77)
         #expect(mirror.member("bob") == nil)
+    }
+
+    @Test("what is known already is no news, and a count alone is") func known() {
+        var mirror = MemberMirror()
+        var diff = MemberDiff()
+        diff.joined = [member("alice"), member("bob")]
+        diff.count = 2
+        _ = mirror.apply(diff)
+        #expect(mirror.apply(diff) == nil)
+        diff.joined = [member("alice", .away), member("bob")]
+        diff.left = ["nobody"]
+        let effect = mirror.apply(diff)
+        #expect(effect?.joined == [] && effect?.updated == [member("alice", .away)] && effect?.left == [])
+        var count = MemberDiff()
+        count.count = 700
+        #expect(mirror.apply(count) == count && mirror.count == 700 && mirror.all.count == 2)
+        #expect(mirror.apply(count) == nil)
+    }
+
+    private func list(_ members: [Member], count: Int? = nil, lastSeen: WallMilliseconds = 0) -> MemberList {
+        MemberList(members: members, count: count ?? members.count, lastSeen: lastSeen)
     }
 
     @Test("a second join is the difference to the first") func reset() {
         var mirror = MemberMirror()
-        #expect(mirror.reset(to: [], count: 0, lastSeen: 0) == nil)
-        #expect(mirror.reset(to: [member("alice"), member("bob")], count: 2, lastSeen: 0)?.joined.count == 2)
-        #expect(mirror.reset(to: [member("alice"), member("bob")], count: 2, lastSeen: 0) == nil)
-        let diff = mirror.reset(to: [member("alice", .away), member("carol")], count: 2, lastSeen: 5)
+        #expect(mirror.reset(to: list([]), isSettling: false) == nil)
+        #expect(mirror.reset(to: list([member("alice"), member("bob")]), isSettling: false)?.joined.count == 2)
+        #expect(mirror.reset(to: list([member("alice"), member("bob")]), isSettling: false) == nil)
+        let diff = mirror.reset(to: list([member("alice", .away), member("carol")], lastSeen: 5), isSettling: false)
         #expect(diff?.joined == [member("carol")])
         #expect(diff?.updated == [member("alice", .away)])
         #expect(diff?.left == ["bob"])
@@ -86,13 +105,27 @@ private func at(_ ms: Int) -> Instant { Instant.zero + .milliseconds(ms) }
         #expect(diff?.lastSeen == 5)
     }
 
-    @Test("nobody is concluded to have left from a list that was cut") func cut() {
+    @Test("nobody is concluded to have left from a list of a root that has not heard everybody") func settling() {
         var mirror = MemberMirror()
-        _ = mirror.reset(to: [member("alice"), member("bob")], count: 700, lastSeen: 0)
-        let diff = mirror.reset(to: [member("alice"), member("carol")], count: 700, lastSeen: 0)
-        #expect(diff?.left == [])
-        #expect(diff?.joined == [member("carol")])
-        #expect(mirror.count == 700)
+        _ = mirror.reset(to: list([member("alice"), member("bob"), member("carol")]), isSettling: false)
+        let first = mirror.reset(to: list([member("bob", .busy), member("dora")]), isSettling: true)
+        #expect(first?.left == [] && first?.joined == [member("dora")] && first?.updated == [member("bob", .busy)])
+        #expect(mirror.isSettling && mirror.count == 4, "a root that has not heard everybody counts too few")
+        var heard = MemberDiff()
+        heard.joined = [member("alice")]
+        heard.count = 3
+        #expect(mirror.apply(heard) == nil, "she was known before the root was")
+        let whole = mirror.reset(to: list([member("alice"), member("bob", .busy), member("dora")]), isSettling: false)
+        #expect(whole?.left == ["carol"] && whole?.joined == [] && whole?.updated == [] && whole?.count == 3)
+        #expect(!mirror.isSettling && mirror.count == 3)
+    }
+
+    @Test("of a large room the list is what is shown") func large() {
+        var mirror = MemberMirror()
+        _ = mirror.reset(to: list([member("alice"), member("bob")], count: 700), isSettling: false)
+        #expect(mirror.count == 700 && mirror.all.count == 2)
+        let diff = mirror.reset(to: list([member("alice"), member("carol")], count: 701), isSettling: false)
+        #expect(diff?.left == ["bob"] && diff?.joined == [member("carol")] && diff?.count == 701)
     }
 }
 

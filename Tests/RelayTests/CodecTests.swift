@@ -13,7 +13,7 @@ import Wire
 
 private let owner = NodeBoot(node: NodeID(region: RegionID("eu"), name: "n1"), boot: 1 << 60)
 private let entries = [
-    MemberEntry(session: 1, user: "alice", device: "phone", status: .busy, note: "in a call"),
+    MemberEntry(session: 1, user: "alice", device: "phone", status: .busy, note: "in a call", identity: .max, taken: 9),
     MemberEntry(session: .max, user: "größe", device: "", status: .invisible, note: ""),
 ]
 private let members = [
@@ -47,10 +47,12 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .receipts([]), .receipts(receipts),
         .announce([]),
         .announce([
-            OwnerUpdate(owner: owner, version: 3, content: .snapshot(entries)),
-            OwnerUpdate(owner: owner, version: 4, content: .snapshot([])),
-            OwnerUpdate(owner: owner, version: 5, content: .delta(from: 4, upserted: entries, removed: [1, .max])),
-            OwnerUpdate(owner: owner, version: 5, content: .gone),
+            OwnerUpdatePart(OwnerUpdate(owner: owner, version: 3, content: .snapshot(entries))),
+            OwnerUpdatePart(OwnerUpdate(owner: owner, version: 4, content: .snapshot([]))),
+            OwnerUpdatePart(
+                OwnerUpdate(owner: owner, version: 5, content: .delta(from: 4, upserted: entries, removed: [1, .max])), number: 7,
+                hasMore: true),
+            OwnerUpdatePart(OwnerUpdate(owner: owner, version: 5, content: .gone)),
         ]),
     ]
 
@@ -70,6 +72,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         diff.left = ["carol"]
         diff.count = 700
         diff.lastSeen = 1_700_000_000_000
+        diff.isLarge = true
         return diff
     }()
 
@@ -84,6 +87,9 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .directReceipt(generation: 13, DirectReceipt(user: "bob", positions: ReceiptPositions(delivered: place, read: other))),
         .joined(RoomState(generation: 7, head: place, receipts: wholeReceipts)),
         .presenceAsked,
+        .joined(RoomState(generation: 7, head: place, isSettling: true)),
+        .memberList(generation: 12, MemberList(members: members, count: 900, lastSeen: 5)),
+        .hidden(true), .hidden(false),
         .deleted(generation: 12, RoomDeletion(upTo: place, endsUser: true)),
         .deleted(generation: 12, RoomDeletion(upTo: .zero, endsUser: false)),
         .delivery(generation: 11, Delivery(gap: .init(from: other, to: place))),
@@ -127,12 +133,32 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
                 },
             ]
         }
-        guard case .announce(let updates) = TreeCodec.up(frame) else {
+        guard case .announce(let parts) = TreeCodec.up(frame) else {
             Issue.record("no announcement")
             return
         }
-        #expect(updates.map(\.owner) == [owner])
-        #expect(updates.first?.content == .snapshot([MemberEntry(session: 0, user: "", device: "", status: .unknown, note: "")]))
+        #expect(parts.map(\.update.owner) == [owner])
+        #expect(parts.first?.update.content == .snapshot([MemberEntry(session: 0, user: "", device: "", status: .unknown, note: "")]))
+    }
+}
+
+@Suite("Mesh frames between neighbours") struct NeighbourCodecTests {
+    @Test("the end of a round of announcements arrives as it was", arguments: AnnouncementRounds.Round.allCases)
+    func mark(_ round: AnnouncementRounds.Round) throws {
+        let mark = AnnouncementRounds.Mark(topology: .max, round: round, cell: 3, cells: 4)
+        #expect(TreeCodec.mark(try carried(TreeCodec.frame(mark))) == mark)
+        #expect(TreeCodec.mark(MeshTreeFrame()) == nil)
+        var frame = MeshTreeFrame()
+        frame.announced = .with { $0.round = 9 }
+        #expect(TreeCodec.mark(frame) == nil)
+    }
+
+    @Test("a takeover arrives as it was") func taken() throws {
+        let heir = SessionHeir(owner: NodeBoot(node: NodeID(region: RegionID("us"), name: "n2"), boot: 4), number: 12)
+        var taken = SessionTaken(owner: owner, number: 7, identity: .max, taken: 1 << 50, heir: heir)
+        taken.hops = 3
+        #expect(SessionTaken(try carried(taken.frame).sessionTaken) == taken)
+        #expect(SessionTaken(MeshSessionTaken()) == nil)
     }
 }
 

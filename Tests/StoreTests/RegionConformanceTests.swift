@@ -6,10 +6,13 @@ import Testing
 private let room = "eu/lobby"
 private let node = NodeID(region: RegionID("eu-west"), name: "eu-west-0")
 
-private func member(_ session: UInt64, boot: Boot = 7, _ user: String, status: Status = .online, note: String = "") -> StoredMember {
+private func member(
+    _ session: UInt64, boot: Boot = 7, _ user: String, status: Status = .online, note: String = "", identity: UInt64 = 0,
+    taken: UInt64 = 0
+) -> StoredMember {
     StoredMember(
         key: MemberKey(owner: NodeBoot(node: node, boot: boot), session: session), user: user, device: "phone \"1\"", status: status,
-        note: note)
+        note: note, identity: identity, taken: taken)
 }
 
 /// What both stores promise about identity, roster, leases, presence and typing.
@@ -131,7 +134,7 @@ private func member(_ session: UInt64, boot: Boot = 7, _ user: String, status: S
             try await store.call { $0.mirrorMembers(of: room, removed: [], upserted: everyStatus) }
             expect(Set(try await store.call { $0.members(of: room) }), is: Set(everyStatus))
             // Removals first: an entry that is removed and set stays.
-            let changed = member(0, "renamed")
+            let changed = member(0, "renamed", identity: .max, taken: 1 << 53)
             try await store.call { $0.mirrorMembers(of: room, removed: everyStatus.map(\.key), upserted: [changed]) }
             expect(try await store.call { $0.members(of: room) }, is: [changed])
             let others = [member(1, boot: 8, "x"), member(2, boot: 8, "y")]
@@ -139,6 +142,23 @@ private func member(_ session: UInt64, boot: Boot = 7, _ user: String, status: S
             expect(Set(try await store.call { $0.members(of: room) }), is: Set(others))
             try await store.call { $0.replaceMembers(of: room, with: []) }
             expect(try await store.call { $0.members(of: room) }, is: [])
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func ofALargeRoomOwnersAreCounted(_ kind: StoreKind) async throws {
+        try await withStore(kind) { _, store in
+            let counts = [NodeBoot(node: node, boot: 7): 12_000, NodeBoot(node: node, boot: .max): 1]
+            expect(try await store.call { $0.memberCounts(of: room) }, is: [:])
+            try await store.call { $0.replaceMembers(of: room, with: [member(1, "x")]) }
+            try await store.call { $0.replaceMembers(of: room, withCounts: counts) }
+            expect(try await store.call { $0.memberCounts(of: room) }, is: counts)
+            expect(try await store.call { $0.members(of: room) }, is: [])
+            try await store.call { $0.replaceMembers(of: room, withCounts: [NodeBoot(node: node, boot: 9): 3]) }
+            expect(try await store.call { $0.memberCounts(of: room) }, is: [NodeBoot(node: node, boot: 9): 3])
+            try await store.call { $0.replaceMembers(of: room, with: [member(1, "x")]) }
+            expect(try await store.call { $0.memberCounts(of: room) }, is: [:])
+            expect(try await store.call { $0.members(of: room) }, is: [member(1, "x")])
         }
     }
 

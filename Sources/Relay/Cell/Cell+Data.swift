@@ -1,5 +1,6 @@
 import MeshCore
 import NIOCore
+import Session
 import Store
 import View
 import Wire
@@ -57,6 +58,7 @@ extension Cell {
     /// All of the user's sessions on this cell, and what its levels of rooms know of her receipts: they would say it again.
     func endSessions(of user: String) {
         for session in Array(sessions.values) where session.user == user { session.endDeleted() }
+        for session in lingering.end(user) { hide(session) }
         for hub in hubs.values { hub.receipts.forget(user) }
         for leaf in leaves.values { leaf.receipts.forget(user) }
     }

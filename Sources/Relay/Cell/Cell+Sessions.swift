@@ -32,6 +32,7 @@ extension Cell: ClientFront {
     /// The session has left its rooms.
     func ended(_ session: ClientSession) {
         sessions[session.number] = nil
+        awaitingVisibility[session.number] = nil
         doors[session.connection.door, default: 1] -= 1
     }
 
@@ -77,6 +78,8 @@ extension Cell {
     private func onFastTick() {
         fastTicks += 1
         let now = Clock.now()
+        expireLingering(now: now)
+        expireAwaitingVisibility(now: now)
         tickRooms(now: now)
         for completion in requests.expired(now: now) {
             completion(.refused(Refusal(.unanswered, "no answer from the room's home in time", retryAfterMs: 1000)))

@@ -39,6 +39,10 @@ final class Cell {
     var drops = DropLedger()
     var figures = CellFigures()
     var storeKeeper = StoreKeeper()
+    var lingering: LingeringSessions<SessionHeir>
+    var rounds: AnnouncementRounds
+    /// Sessions whose visibility is not known yet, and since when.
+    var awaitingVisibility: [UInt64: Instant] = [:]
     /// Whether the node takes sessions at all: not before it is ready, and not while it stops.
     var isOpen = false
     /// False until the node has heard from its peers how far the store's epochs have come.
@@ -89,6 +93,8 @@ final class Cell {
         self.context = context
         self.store = store
         self.topology = topology
+        lingering = LingeringSessions(most: context.limits.lingeringSessionsMax / cells)
+        rounds = AnnouncementRounds(node: context.node)
         requests = RequestTable(cell: index, cells: cells, most: context.limits.requestsInFlightMax)
         storeGate = StoreGate(most: context.limits.backgroundStoreCallsMax)
         self.newsOfStore = newsOfStore
@@ -144,6 +150,7 @@ final class Cell {
             drainInbox()
             flushHubs()
         } while !inbox.isEmpty
+        sayRounds()
         fanOut()
         flushConnections()
         flushCells()
@@ -293,6 +300,9 @@ final class Cell {
         case .downToLeaf(let room, let down): leaves[room]?.received(down)
         case .downToHub(let room, let parent, let down): hubs[room]?.received(down, from: parent)
         case .request(let room, let request): route(room, request)
+        case .taken(let taken): taken.owner == context.owner ? sessionTaken(taken) : route(taken)
+        case .hidden(let session, let isHidden): sessions[session]?.visibilityTold(isHidden)
+        case .announced(let node, let mark): rounds.heard(mark, from: node)
         case .response(let response): response.origin.node == context.node ? complete(response) : pass(response)
         case .nodeRequest(let request): route(request)
         case .endSessions(let user): endSessions(of: user)
@@ -309,6 +319,7 @@ final class Cell {
         topology = newer
         places.removeAll(keepingCapacity: true)
         for hub in Array(hubs.values) { hub.place(relinked: false) }
+        rounds.adopt(newer)
         for session in sessions.values { session.repeatPublishes() }
     }
 
@@ -316,6 +327,7 @@ final class Cell {
         let node = link.peer.node
         links[node] = link
         for hub in Array(hubs.values) where hub.parent == node { hub.place(relinked: true) }
+        rounds.linked(to: node)
         for session in sessions.values { session.repeatPublishes() }
     }
 
@@ -323,10 +335,13 @@ final class Cell {
         guard links[node]?.number == number else { return }
         links[node] = nil
         outToNodes[node] = nil
+        rounds.unlinked(from: node)
         for hub in Array(hubs.values) { hub.linkLost(node) }
     }
 
     // MARK: Rooms
+
+    func cell(ofSession number: UInt64) -> Int { Int(number % UInt64(ports.count)) }
 
     /// The cell that is the hub of a room in this node.
     func hubCell(of room: String) -> Int { Int(stableHash(room) % UInt64(ports.count)) }

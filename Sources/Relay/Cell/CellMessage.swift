@@ -22,6 +22,11 @@ enum CellMessage: Sendable {
     case downToHub(room: String, parent: NodeID, TreeDown)
     case request(room: String, RootRequest)
     case response(RootResponse)
+    /// A session of this cell goes on elsewhere; on the first cell, a session of another node.
+    case taken(SessionTaken)
+    /// Whether the user of a session of this cell hides.
+    case hidden(session: UInt64, Bool)
+    case announced(NodeID, AnnouncementRounds.Mark)
     case nodeRequest(NodeRequest)
     case endSessions(user: String)
     case topology(Topology)

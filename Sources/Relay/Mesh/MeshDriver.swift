@@ -153,7 +153,12 @@ final class MeshDriver: MeshLinksDelegate {
     private func dispatch(_ frames: [ByteBuffer], from node: NodeID) {
         var batches = Array(repeating: [CellMessage](), count: ports.count)
         for frame in frames {
-            guard let decoded = TreeCodec.decode(frame), let (cell, message) = message(decoded, from: node) else {
+            let decoded = TreeCodec.decode(frame)
+            if let mark = decoded.flatMap(TreeCodec.mark) {
+                for cell in batches.indices { batches[cell].append(.announced(node, mark)) }
+                continue
+            }
+            guard let decoded, let (cell, message) = message(decoded, from: node) else {
                 unknownFrames += 1
                 continue
             }
@@ -168,7 +173,7 @@ final class MeshDriver: MeshLinksDelegate {
         case .join, .leave, .announcement, .typingIntent, .receiptsSaid:
             return TreeCodec.up(frame).map { (hub, .up(room: frame.room, child: .node(node), $0)) }
         case .joined, .refused, .delivery, .membersChanged, .typingUpdate, .presenceAsked, .receiptsChanged, .directReceipt,
-            .deleted, .headAnnounced:
+            .deleted, .headAnnounced, .memberList, .hidden:
             return TreeCodec.down(frame).map { (hub, .downToHub(room: frame.room, parent: node, $0)) }
         case .request(let request):
             return RequestCodec.request(request).map { (hub, .request(room: frame.room, $0)) }
@@ -178,7 +183,11 @@ final class MeshDriver: MeshLinksDelegate {
             return RequestCodec.response(response).map { (cell, .response($0)) }
         case .nodeRequest(let request):
             return DataCodec.request(request).map { (0, .nodeRequest($0)) }
-        case nil:
+        case .sessionTaken(let said):
+            return SessionTaken(said).map { taken in
+                (taken.owner.node == context.node ? Int(taken.number % UInt64(ports.count)) : 0, .taken(taken))
+            }
+        case .announced, nil:
             return nil
         }
     }

@@ -7,7 +7,10 @@ import NIOCore
 struct NodeContext: Sendable {
     var configuration: NodeConfiguration
     var owner: NodeBoot
+    /// The run of this node before, if it ended a moment ago without a word: its sessions may come back.
+    var crashed: CrashedRun?
     var tokens: TokenVerifier
+    var tickets: SessionTickets
     var logger: Logger
     /// The client URL of each node that the configuration names.
     var clientURLs: [NodeID: String]
@@ -17,6 +20,12 @@ struct NodeContext: Sendable {
     var region: RegionID { owner.node.region }
     var limits: RelayLimits { configuration.limits }
     var timings: RelayTimings { configuration.timings }
+}
+
+struct CrashedRun: Sendable {
+    var owner: NodeBoot
+    /// When this run began.
+    var noticedAt: Instant
 }
 
 /// This process's clocks. The only places where the relay reads them.

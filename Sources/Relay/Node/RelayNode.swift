@@ -129,8 +129,9 @@ public final class RelayNode: Service {
         let stores = try await openStores(loops, encryption.store)
         let boot = try await nextBoot(stores[0])
         let context = NodeContext(
-            configuration: configuration, owner: NodeBoot(node: configuration.node, boot: boot), tokens: tokens, logger: logger,
-            clientURLs: configuration.clientURLs, encryption: encryption)
+            configuration: configuration, owner: NodeBoot(node: configuration.node, boot: boot), crashed: await crashedRun(stores[0]),
+            tokens: tokens, tickets: SessionTickets(secret: secret.bytes), logger: logger, clientURLs: configuration.clientURLs,
+            encryption: encryption)
         let node = try await RunningNode.start(context, loops: loops, stores: stores, group: group, progress: progress)
         running.withLock { $0 = node }
         try await node.becomeReady(progress: progress)
@@ -167,6 +168,13 @@ public final class RelayNode: Service {
             waited = true
             try await Task.sleep(for: .milliseconds(200))
         }
+    }
+
+    /// A run that stopped in order gave its lease up, and that of one that crashed ends with its sessions' grace.
+    private func crashedRun(_ port: StorePort) async -> CrashedRun? {
+        let node = configuration.node
+        let boot = try? await port.loop.flatSubmit { port.bound.value.store.lease(of: node) }.get()
+        return boot.map { CrashedRun(owner: NodeBoot(node: node, boot: $0), noticedAt: Clock.now()) }
     }
 
     private var isShuttingDownGracefully: Bool { Task.isShuttingDownGracefully }

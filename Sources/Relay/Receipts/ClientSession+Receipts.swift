@@ -31,7 +31,7 @@ extension ClientSession {
     }
 
     private func take(_ positions: ReceiptPositions, in room: String, id: UInt32) {
-        let owner = ReceiptOwner(user: user, isHidden: status == .invisible)
+        let owner = ReceiptOwner(user: user, isHidden: isHidden)
         cell.figures.receipts += 1
         cell.say(Receipt(owner, positions), in: room)
         noteRoomOfUser(room)

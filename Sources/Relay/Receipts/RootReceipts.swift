@@ -65,7 +65,7 @@ final class RootReceipts {
     private func merge(_ receipt: Receipt, head: Position?) {
         var receipt = receipt
         if let head { receipt.positions = receipt.positions.limited(to: head) }
-        if hub.presence.isHidden(receipt.user) { receipt.owner.isHidden = true }
+        if hub.presence.table.isHidden(receipt.user) { receipt.owner.isHidden = true }
         guard case .moved(let forgotten) = table.merge(receipt) else { return }
         if forgotten > 0 { cell.drops.count(.receiptTableFull, forgotten) }
         _ = unwritten.merge(receipt)
@@ -85,7 +85,7 @@ final class RootReceipts {
     }
 
     private var summary: ReceiptSummary? {
-        table.summary(of: hub.presence.members.map(\.user)) ?? table.summary(of: table.users)
+        table.summary(of: hub.presence.table.members.map(\.user)) ?? table.summary(of: table.users)
     }
 
     /// Everybody's receipts at once in a small room, once a second in a large one.
@@ -121,7 +121,7 @@ final class RootReceipts {
     /// A room that shrinks is told in full again when it is well below the bound, so that it does not go to and fro.
     private func chooseShape() {
         let most = cell.context.limits.receiptUsersMax
-        let users = max(hub.presence.count, table.count)
+        let users = max(hub.presence.table.count, table.count)
         isSummarized = isSummarized ? users > most * 3 / 4 : users > most
     }
 

@@ -30,7 +30,7 @@ extension ClientSession {
         case .typing(let typing): try setTyping(typing, id: id)
         case .history(let ask): try readHistory(ask, id: id, grants)
         case .ping: reply(id, .pong(.init()), always: true)
-        case .goodbye: connection.close(code: WebSocketCloseCode.normal, reason: "")
+        case .goodbye: leaveByGoodbye()
         case .hello: throw RequestFault(code: .failedPrecondition, message: "hello was said already", drop: .invalidRequest)
         case .receipt(let receipt): try confirm(receipt, id: id, grants)
         case .unread(let ask): try countUnread(ask, id: id, grants)
@@ -148,9 +148,11 @@ extension ClientSession {
         var count = leaf.memberCount
         if interest.contains(.presence) {
             members = leaf.members
+            awaitsOwnJoin.remove(leaf.name)
             if let own = ownMember, !members.contains(where: { $0.user == own.user }) {
                 members.append(own)
                 count += 1
+                awaitsOwnJoin.insert(leaf.name)
             }
         }
         return .with {
@@ -158,15 +160,10 @@ extension ClientSession {
             $0.head = RelayPosition(leaf.head ?? .zero)
             $0.recovered = false
             $0.replayed = 0
-            $0.members = members.sorted { $0.user < $1.user }.prefix(HubRoom.membersInJoinMax).map(RelayMember.init)
+            $0.members = members.sorted { $0.user < $1.user }.prefix(MemberPublication.listMaxDefault).map(RelayMember.init)
             $0.memberCount = UInt32(max(count, members.count))
             $0.typing = interest.contains(.typing) ? leaf.typingUsers : []
         }
-    }
-
-    /// The subscriber herself as she will be announced: the list that she is given does not lack her.
-    private var ownMember: Member? {
-        status == .invisible ? nil : Member(user: user, status: status, note: note, devices: 1)
     }
 
     private func unsubscribe(_ room: String, id: UInt32) throws(RequestFault) {
@@ -175,44 +172,7 @@ extension ClientSession {
         reply(id, .done(.init()))
     }
 
-    func leave(_ room: String) {
-        guard let subscription = subscriptions.removeValue(forKey: room), let leaf = cell.leaves[room] else { return }
-        catchUps[room] = nil
-        keptBack?.forget(room)
-        if subscription.isLive { leaf.removeRecipient(connection) }
-        leaf.listen(self, [])
-        if typingIn.removeValue(forKey: room) != nil { leaf.sendUp(.typing(user: user, active: false)) }
-        // Her own room stays: the session itself is a member of it.
-        if room != NameRules.inbox(of: user) { absent(from: room) }
-        leaf.remove(subscription.interest)
-    }
-
-    // MARK: Presence
-
-    private var entry: MemberEntry {
-        MemberEntry(session: number, user: user, device: device, status: status, note: note)
-    }
-
-    func present(in room: String) { announce(room, .members(upserted: [entry], removed: [])) }
-
-    private func absent(from room: String) { announce(room, .members(upserted: [], removed: [number])) }
-
-    private func announce(_ room: String, _ up: TreeUp) {
-        cell.post(.up(room: room, child: .cell(cell.index), up), to: cell.hubCell(of: room))
-    }
-
-    private func setPresence(_ ask: RelayPresence, id: UInt32) throws(RequestFault) {
-        guard ask.hasStatus || ask.hasNote else { throw .invalid("presence needs a status or a note") }
-        guard let claimed = Status(claimed: ask.hasStatus ? ask.status : RelayStatus(status)) else {
-            throw .invalid("status must be ONLINE, AWAY, BUSY or INVISIBLE")
-        }
-        guard ask.note.utf8.count <= SessionOpening.noteBytesMax else { throw .invalid("a note has at most 256 bytes") }
-        status = claimed
-        if ask.hasNote { note = ask.note }
-        present(in: NameRules.inbox(of: user))
-        for room in subscriptions.keys { present(in: room) }
-        reply(id, .done(.init()))
-    }
+    // MARK: Members
 
     private static let membersPageMax = 1_000
 
@@ -272,8 +232,9 @@ extension ClientSession {
         for user in users {
             let leaf = cell.leaf(NameRules.inbox(of: user))
             leaf.whenCovered(.presence) { [weak self] reached in
-                if let self, watched.contains(user), !isEnded { leaf.watch(self, true, owesState: !reached) }
-                answer.settle(user, reached ? .init(user, leaf.userState().member, lastSeen: leaf.userState().lastSeen) : nil)
+                let isKnown = reached && !leaf.isSettling
+                if let self, watched.contains(user), !isEnded { leaf.watch(self, true, owesState: !isKnown) }
+                answer.settle(user, isKnown ? .init(user, leaf.userState().member, lastSeen: leaf.userState().lastSeen) : nil)
             }
         }
         answer.finishIfDone()
@@ -284,7 +245,7 @@ extension ClientSession {
         reply(id, .done(.init()))
     }
 
-    private func stopWatching(_ user: String) {
+    func stopWatching(_ user: String) {
         keptBack?.forget(watched: user)
         guard let leaf = cell.leaves[NameRules.inbox(of: user)] else { return }
         leaf.watch(self, false)
@@ -304,7 +265,7 @@ extension ClientSession {
         let now = Clock.now()
         let last = typingIn[ask.room]
         let isRepeat = ask.active && last.map { now - $0 < Self.typingRepeat } ?? false
-        if status != .invisible, !isRepeat, ask.active || last != nil {
+        if !isHidden, !isRepeat, ask.active || last != nil {
             cell.leaf(ask.room).sendUp(.typing(user: user, active: ask.active))
             typingIn[ask.room] = ask.active ? now : nil
         }
@@ -333,17 +294,6 @@ extension ClientSession {
                         $0.more = more
                     }))
         }
-    }
-
-    // MARK: The end
-
-    func leaveEverything() {
-        guard grants != nil else { return }
-        for room in Array(subscriptions.keys) { leave(room) }
-        for user in watched { stopWatching(user) }
-        watched.removeAll()
-        absent(from: NameRules.inbox(of: user))
-        publishes.removeAll()
     }
 }
 

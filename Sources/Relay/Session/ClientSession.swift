@@ -55,6 +55,18 @@ final class ClientSession: ClientConnectionDelegate {
     /// Frames that arrived while the token was checked.
     private var held: [RelayClientFrame] = []
     private var heldBytes = 0
+    private(set) var identity = SessionIdentity.random()
+    var visibility = Visibility.unknown
+    /// Rooms whose list was given with herself in it before the root had heard of her.
+    var awaitsOwnJoin: Set<String> = []
+    /// Nothing of it is shown any more but what lingers.
+    var hasLeft = false
+    /// When it was told to come back, after its goodbye.
+    private(set) var returnSlotMs = 0
+    /// The code of the first goodbye.
+    private var toldCode: CloseCode?
+    private var clientLeft = false
+    private var isBroken = false
     private var isDraining = false
     /// The client has sent its last frame and waits for what is still open.
     private var isFinishing = false
@@ -118,6 +130,7 @@ final class ClientSession: ClientConnectionDelegate {
     }
 
     func connectionViolated(_ violation: WebSocketViolation) {
+        isBroken = true
         cell.drops.count(violation.code == WebSocketCloseCode.messageTooBig ? .frameTooLarge : .protocolError)
         if violation.code == WebSocketCloseCode.messageTooBig { say(.frameTooLarge, violation.reason) }
     }
@@ -138,11 +151,21 @@ final class ClientSession: ClientConnectionDelegate {
         closeWhenSettled()
     }
 
-    func connectionEnded(clean: Bool) { end() }
+    func connectionEnded(clean: Bool) {
+        if clean { clientLeft = true }
+        end()
+    }
+
+    /// What the server has said first counts: a client that was told to come back closes as its transport wants it.
+    private var manner: SessionEnd {
+        if let toldCode { return .told(toldCode) }
+        if isBroken { return .broken }
+        return clientLeft ? .byClient : .lost
+    }
 
     func end() {
         guard !isEnded else { return }
-        leaveEverything()
+        leaveEverything(lingeringFor: lingering(after: manner))
         state = .ended
         cell.ended(self)
     }
@@ -219,7 +242,8 @@ final class ClientSession: ClientConnectionDelegate {
     }
 
     private func begin(_ hello: RelayHello, _ grants: Grants, id: UInt32) throws(RequestFault) {
-        let opening = try SessionOpening(hello, grants, defaultHeartbeat: cell.context.timings.heartbeatDefault)
+        let opening = try SessionOpening(
+            hello, grants, tickets: cell.context.tickets, defaultHeartbeat: cell.context.timings.heartbeatDefault)
         if isDraining { return goodbye(.draining, "the node is stopping") }
         state = .active(grants)
         device = opening.device
@@ -227,7 +251,9 @@ final class ClientSession: ClientConnectionDelegate {
         clock.started(heartbeat: opening.heartbeat, now: Clock.now())
         connection.limitMessages(to: Self.framesPerMessage * cell.context.limits.maxFrameBytes)
         cell.figures.hellos += 1
-        present(in: NameRules.inbox(of: grants.user))
+        if let ticket = opening.ticket { identity = ticket.nextIdentity(now: Clock.wall()) }
+        beginPresence()
+        defer { if let ticket = opening.ticket { tellPredecessor(ticket) } }
         guard hello.resume.isEmpty else {
             return resume(hello.resume, grants) { [weak self] resumed in self?.greet(opening, resumed, id: id) }
         }
@@ -245,7 +271,7 @@ final class ClientSession: ClientConnectionDelegate {
     private func welcome(_ opening: SessionOpening, _ resumed: [RelayResumed]) -> RelayWelcome {
         let inbox = NameRules.inbox(of: user)
         return .with {
-            $0.session = opening.sessionID
+            $0.session = ticketText
             $0.user = user
             $0.device = device
             $0.region = cell.context.region.name
@@ -314,6 +340,8 @@ final class ClientSession: ClientConnectionDelegate {
     private func say(_ code: CloseCode, _ reason: String, edges: [String] = [], afterMs: Int = 0) {
         guard !saidGoodbye else { return }
         saidGoodbye = true
+        toldCode = code
+        returnSlotMs = afterMs
         var frame = RelayServerFrame()
         frame.goodbye = .with {
             $0.code = UInt32(code.rawValue)
@@ -323,6 +351,13 @@ final class ClientSession: ClientConnectionDelegate {
             $0.edges = edges
         }
         send(frame)
+    }
+
+    /// The client says that it goes: nobody waits for its transport.
+    func leaveByGoodbye() {
+        clientLeft = true
+        leaveEverything(lingeringFor: lingering(after: manner))
+        connection.close(code: WebSocketCloseCode.normal, reason: "")
     }
 
     /// The node stops: the client is told where and when to come back, and closes when it has understood. Publishes that have no outcome

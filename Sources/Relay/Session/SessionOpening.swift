@@ -11,11 +11,13 @@ struct SessionOpening {
     var device: String
     var status: Status
     var heartbeat: TimeSpan
-    /// Unguessable: whoever knows it and the user's token may take the session over.
-    var sessionID: String
+    /// The session to take over.
+    var ticket: SessionTicket?
 
-    init(_ hello: RelayHello, _ grants: Grants, defaultHeartbeat: TimeSpan) throws(RequestFault) {
-        if hello.hasSession { throw .unimplemented("taking a session over (hello.session) is not available yet") }
+    init(
+        _ hello: RelayHello, _ grants: Grants, tickets: SessionTickets, defaultHeartbeat: TimeSpan
+    ) throws(RequestFault) {
+        let ticket = hello.session.isEmpty ? nil : try Self.ticket(hello.session, grants, tickets)
         let seconds = hello.hasHeartbeatSeconds ? Int(hello.heartbeatSeconds) : defaultHeartbeat.milliseconds / 1000
         guard Self.heartbeatSeconds.contains(seconds) else { throw .invalid("heartbeatSeconds must be 5 to 60") }
         guard hello.device.utf8.count <= Self.deviceBytesMax else { throw .invalid("a device id has at most 128 bytes") }
@@ -24,8 +26,14 @@ struct SessionOpening {
         }
         heartbeat = .seconds(seconds)
         self.status = status
-        device = grants.device ?? (hello.device.isEmpty ? Self.randomID(bytes: 8) : hello.device)
-        sessionID = Self.randomID(bytes: 16)
+        self.ticket = ticket
+        device = grants.device ?? (hello.device.isEmpty ? ticket?.device ?? Self.randomID(bytes: 8) : hello.device)
+    }
+
+    private static func ticket(_ text: String, _ grants: Grants, _ tickets: SessionTickets) throws(RequestFault) -> SessionTicket {
+        guard let ticket = tickets.ticket(from: text) else { throw .invalid("session: no welcome of this mesh has given this text") }
+        guard ticket.user == grants.user else { throw .invalid("session: it is another user's") }
+        return ticket
     }
 
     /// From the system's generator: ids that must not be guessed.

@@ -17,12 +17,7 @@ final class HubRoom {
     private var uplink = Uplink<NodeID>()
     private(set) var children = Children<ChildID>()
     private var feed: OrderedFeed<RoomMessage>
-    private var owned = OwnedMembers()
-    private(set) var presence = PresenceTable<ChildID>()
-    private var announcements: [OwnerUpdate] = []
-    private var mirror = MemberMirror()
-    /// As the parent last answered, for those who did not ask to be told about members.
-    private var countAtJoin = 0
+    private(set) lazy var presence = HubPresence(hub: self)
     private(set) var typing = TypingTable()
     private(set) lazy var receipts = HubReceipts(hub: self)
     private var isQueued = false
@@ -61,7 +56,6 @@ final class HubRoom {
 
     var parent: NodeID? { uplink.parent }
     var place: Uplink<NodeID>.Place { uplink.place }
-    private var local: ChildID { .cell(cell.index) }
 
     /// Nothing waits for a time to pass.
     var isSettled: Bool {
@@ -73,7 +67,7 @@ final class HubRoom {
 
     /// Nobody needs this level any more: no child, nobody present, nothing under way.
     func isIdle(now: Instant) -> Bool {
-        children.isEmpty && presence.isEmpty && owned.isEmpty && receipts.isIdle && fetching == nil && ownReader?.isSettled ?? true
+        children.isEmpty && presence.isEmpty && receipts.isIdle && fetching == nil && ownReader?.isSettled ?? true
             && (root?.isIdle ?? true)
             && now - usedAt >= .seconds(30)
     }
@@ -89,16 +83,14 @@ final class HubRoom {
         guard place != uplink.place || relinked else { return }
         // Before the join, so that the members with which it is answered include those below.
         if case .under(let parent) = place {
-            announceAll(to: parent)
+            presence.announceAll(to: parent)
             receipts.repeatAll(to: parent)
         }
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
         if place == .root, root == nil {
-            presence.startPublishing(known: mirror.all, now: Clock.now(), grace: cell.context.timings.presenceGrace)
             let root = RootRole(hub: self)
             self.root = root
-            presence.drop(.store)
             root.receipts.merge(receipts.all)
         }
         updateInterest()
@@ -111,13 +103,12 @@ final class HubRoom {
         root = nil
     }
 
-    /// Nodes that hang elsewhere under the newest topology. What they announced is heard there; a root waits for that before it shows
-    /// anybody as gone.
+    /// Nodes that hang elsewhere under the newest topology. What they announced is heard there soon, or they are gone.
     private func letGoOfForeignChildren() {
-        for child in presence.sources.union(children.all) {
+        for child in presence.table.sources.union(children.all) {
             guard case .node(let node) = child, cell.topology.parent(of: node, for: name) != .node(cell.context.node) else { continue }
             _ = children.lost(child)
-            if root == nil { presence.drop(child) } else { presence.lost(child, now: Clock.now()) }
+            presence.lost(child, now: Clock.now())
         }
     }
 
@@ -146,7 +137,7 @@ final class HubRoom {
             perform(action)
         }
         forgetFeedIfUnfollowed()
-        if presence.hasLost { expirePresence(now: now) }
+        if presence.hasLost { presence.expire(now: now) }
         retryFetch(now: now)
         if heads.takeDue(now: now) { announceHead() }
         if !typing.isEmpty { change(typing.expire(now: now)) }
@@ -167,8 +158,8 @@ final class HubRoom {
         case .join(let generation, let interest, _): join(child, generation: generation, interest: interest)
         case .leave(let generation):
             if children.leave(child, generation: generation) { updateInterest() }
-        case .members(let upserted, let removed): changeOwned(upserted, removed)
-        case .announce(let updates): for update in updates { apply(update, from: child) }
+        case .members(let upserted, let removed): presence.changeOwned(upserted, removed)
+        case .announce(let parts): presence.announced(parts, by: child)
         case .typing(let user, let active): typingIntent(user, active: active)
         case .receipts(let said): receipts.received(said)
         }
@@ -178,7 +169,7 @@ final class HubRoom {
     /// A node that is not the child's parent under what this node knows refuses; the child computes again and asks again.
     private func join(_ child: ChildID, generation: UInt64, interest: Interest) {
         if case .node(let node) = child, cell.topology.parent(of: node, for: name) != .node(cell.context.node) {
-            presence.drop(child)
+            presence.lost(child, now: Clock.now())
             cell.send(TreeCodec.frame(name, .refused(generation: generation)), to: node)
             return
         }
@@ -196,23 +187,15 @@ final class HubRoom {
     func answerChildren() {
         // `covers` may ask the store, which may answer at once and come back here: so nothing is held while it is asked.
         for join in children.unanswered where covers(join.interest) && children.answered(join.child, generation: join.generation) {
-            if join.interest.contains(.presence) { root?.publishPresence() }
+            if join.interest.contains(.presence) { root?.presence.publishNow() }
             if join.interest.contains(.messages), feed.head == nil, let head = root?.knownHead { standAt(head) }
             tell(join.child, .joined(state(join.generation, join.interest)))
         }
     }
 
-    /// Lists longer than this are cut: the client pages through `members`.
-    static let membersInJoinMax = 500
-
     private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
         var state = RoomState(generation: generation, head: feed.head)
-        state.count = root == nil ? (uplink.covers(.presence) ? mirror.count : countAtJoin) : presence.count
-        if interest.contains(.presence) {
-            let members = root == nil ? mirror.all : presence.members
-            state.members = Array(members.prefix(Self.membersInJoinMax))
-            state.lastSeen = root?.lastSeen ?? mirror.lastSeen
-        }
+        presence.fill(&state, interest, isCovered: uplink.covers(.presence))
         if interest.contains(.typing) { state.typing = typing.users }
         if interest.contains(.receipts) { state.receipts = receipts.whole }
         return state
@@ -227,16 +210,19 @@ final class HubRoom {
         case .refused(let generation): uplink.refused(generation: generation)
         case .delivery(let generation, let delivery) where uplink.accepts(generation): receive(delivery)
         case .members(let generation, let diff) where uplink.accepts(generation):
-            mirror.apply(diff)
-            tellAll(.presence) { .members(generation: $0, diff) }
+            presence.received(diff)
+        case .memberList(let generation, let list) where uplink.accepts(generation):
+            presence.received(list, isSettling: false)
         case .typing(let generation, let changes) where uplink.accepts(generation):
             change(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: mirrorTypingTTL) })
         case .receipts(let generation, let update) where uplink.accepts(generation): receipts.apply(update)
         case .directReceipt(let generation, let receipt) where uplink.accepts(generation): receipts.tell(receipt)
-        case .presenceAsked: announceAll(to: parent)
+        case .presenceAsked: presence.announceAll(to: parent)
+        case .hidden(let isHidden): presence.hidden(isHidden)
         case .head(let generation, let head) where uplink.accepts(generation): standAt(head)
         case .deleted(let generation, let deletion) where uplink.accepts(generation): deleted(deletion)
-        case .delivery, .members, .typing, .deleted, .receipts, .directReceipt, .head: cell.drops.count(.staleGeneration)
+        case .delivery, .members, .memberList, .typing, .deleted, .receipts, .directReceipt, .head:
+            cell.drops.count(.staleGeneration)
         }
         wake()
     }
@@ -245,13 +231,9 @@ final class HubRoom {
 
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
-        countAtJoin = state.count
         forgetFeedIfUnfollowed()
         if uplink.covers(.messages), let head = state.head { standAt(head) }
-        if uplink.covers(.presence) {
-            let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen)
-            if let diff { tellAll(.presence) { .members(generation: $0, diff) } }
-        }
+        presence.joined(state, covers: uplink.covers(.presence))
         if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { change(typing.reset(to: state.typing, now: Clock.now(), ttl: mirrorTypingTTL)) }
         answerChildren()
@@ -396,58 +378,10 @@ final class HubRoom {
     func deleted(_ deletion: RoomDeletion) {
         forward(feed.forget(upTo: deletion.upTo))
         forgetEarlier()
-        if deletion.endsUser { mirror.forgetLastSeen() }
+        if deletion.endsUser { presence.forgetLastSeen() }
         receipts.forgetAll()
         // Whatever they are interested in.
         tellAll([]) { .deleted(generation: $0, deletion) }
-    }
-
-    // MARK: Presence
-
-    private func changeOwned(_ upserted: [MemberEntry], _ removed: [UInt64]) {
-        for session in removed { owned.remove(session) }
-        for entry in upserted { owned.upsert(entry) }
-        queue()
-    }
-
-    private func apply(_ update: OwnerUpdate, from child: ChildID) {
-        switch presence.apply(update, from: child) {
-        case .applied: applied(update)
-        case .stale: cell.drops.count(.stalePresence)
-        case .outOfStep: tell(child, .presenceAsked)
-        }
-    }
-
-    private func applied(_ update: OwnerUpdate) {
-        used()
-        if let root {
-            root.presenceChanged(by: update)
-        } else {
-            announcements.append(update)
-            queue()
-        }
-    }
-
-    private func expirePresence(now: Instant) {
-        for update in presence.expire(now: now, grace: cell.context.timings.presenceGrace) { applied(update) }
-    }
-
-    private func announceAll(to parent: NodeID) {
-        takeOwnedChanges()
-        announcements = presence.snapshots()
-        sendAnnouncements(to: parent)
-    }
-
-    private func sendAnnouncements(to parent: NodeID) {
-        let updates = announcements
-        announcements = []
-        guard !updates.isEmpty, cell.isLinked(to: parent) else { return }
-        cell.send(TreeCodec.frame(name, .announce(updates)), to: parent)
-    }
-
-    private func takeOwnedChanges() {
-        guard let update = owned.takeUpdate(owner: cell.context.owner, nextVersion: cell.nextVersion) else { return }
-        apply(update, from: local)
     }
 
     func queue() {
@@ -456,33 +390,12 @@ final class HubRoom {
         cell.queueFlush(self)
     }
 
-    /// At the end of a tick: everything that changed below goes up as one announcement.
+    /// At the end of a tick: what changed below goes up.
     func flush() {
-        takeOwnedChanges()
+        presence.flush()
         isQueued = false
         receipts.flush()
         wake()
-        guard root == nil, let parent = uplink.parent else { return announcements.removeAll() }
-        sendAnnouncements(to: parent)
-    }
-
-    func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)]) {
-        presence.preload(entries, from: .store, now: Clock.now())
-        wake()
-    }
-
-    /// Another node makes the diffs from now on. What was published here is what the children know.
-    func stopPublishing() {
-        _ = mirror.reset(to: presence.members, count: presence.count, lastSeen: root?.lastSeen ?? 0)
-        presence.stopPublishing()
-    }
-
-    /// The members' diff of the root, to everybody who asked for presence.
-    func publishPresence(lastSeen: WallMilliseconds) -> MemberDiff? {
-        guard var diff = presence.takeDiff(now: Clock.now()) else { return nil }
-        if !diff.left.isEmpty { diff.lastSeen = lastSeen }
-        tellAll(.presence) { .members(generation: $0, diff) }
-        return diff
     }
 
     // MARK: Typing
@@ -498,7 +411,7 @@ final class HubRoom {
         let ttl = cell.context.timings.typingTTL
         if active, typing.isOverBudget(user) { return cell.drops.count(.typingOverBudget) }
         let changed = typing.set(user, active: active, now: Clock.now(), ttl: ttl)
-        if active || changed != nil { root?.typingChanged(user, active: active) }
+        if active || changed != nil { root?.presence.typingChanged(user, active: active) }
         if let changed { change([changed]) }
     }
 
@@ -513,7 +426,7 @@ final class HubRoom {
         children.forEach(wanting: interest) { child, generation in tell(child, down(generation)) }
     }
 
-    private func tell(_ child: ChildID, _ down: TreeDown) {
+    func tell(_ child: ChildID, _ down: TreeDown) {
         switch child {
         case .cell(let index): cell.post(.downToLeaf(room: name, down), to: index)
         case .node(let node): cell.send(TreeCodec.frame(name, down), to: node)

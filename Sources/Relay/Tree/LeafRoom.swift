@@ -36,6 +36,8 @@ final class LeafRoom {
     /// As the hub last answered, for those who did not ask to be told about members.
     private var countAtJoin = 0
     private var mirror = MemberMirror()
+    /// The count in the last push.
+    private var toldCount = 0
     private var typing = TypingTable()
     let receipts: LeafReceipts
 
@@ -166,6 +168,8 @@ final class LeafRoom {
     }
 
     var members: [Member] { mirror.all }
+    /// A root that is new has not heard everybody: who is not known may be there.
+    var isSettling: Bool { mirror.isSettling }
     var memberCount: Int { uplink.covers(.presence) ? mirror.count : countAtJoin }
     var typingUsers: [String] { typing.users }
     func userState() -> (member: Member?, lastSeen: WallMilliseconds) {
@@ -183,8 +187,10 @@ final class LeafRoom {
             deliver(delivery)
         case .members(let generation, let diff):
             guard uplink.accepts(generation) else { return }
-            mirror.apply(diff)
-            tell(diff)
+            if let effect = mirror.apply(diff) { tell(effect) }
+        case .memberList(let generation, let list):
+            guard uplink.accepts(generation) else { return }
+            reset(to: list, isSettling: false)
         case .typing(let generation, let changes):
             guard uplink.accepts(generation) else { return }
             tell(changes.compactMap { typing.set($0.user, active: $0.active, now: Clock.now(), ttl: typingTTL) })
@@ -199,7 +205,7 @@ final class LeafRoom {
             if uplink.accepts(generation) { receipts.apply(update) }
         case .directReceipt(let generation, let receipt):
             if uplink.accepts(generation) { receipts.tell(receipt) }
-        case .presenceAsked: break
+        case .presenceAsked, .hidden: break
         }
     }
 
@@ -217,12 +223,18 @@ final class LeafRoom {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         if let head = state.head { standAt(head) }
         countAtJoin = state.count
-        if uplink.covers(.presence), let diff = mirror.reset(to: state.members, count: state.count, lastSeen: state.lastSeen) { tell(diff) }
-        if uplink.covers(.presence), owesWatchers { tellWatchers() }
+        if uplink.covers(.presence) {
+            reset(to: MemberList(members: state.members, count: state.count, lastSeen: state.lastSeen), isSettling: state.isSettling)
+        }
         if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
         if uplink.covers(.typing) { tell(typing.reset(to: state.typing, now: Clock.now(), ttl: typingTTL)) }
         proceedWaiting()
         updateInterest()
+    }
+
+    private func reset(to list: MemberList, isSettling: Bool) {
+        if let diff = mirror.reset(to: list, isSettling: isSettling) { tell(diff) }
+        if owesWatchers, !isSettling { tellWatchers() }
     }
 
     private func deliver(_ delivery: Delivery) {
@@ -331,13 +343,16 @@ final class LeafRoom {
     // MARK: Presence and typing
 
     private func tell(_ diff: MemberDiff) {
-        if !presenceListeners.isEmpty {
-            for part in diff.parts(entriesMax: HubRoom.membersInJoinMax) {
+        var diff = diff
+        if diff.isLarge { diff.updated = [] }
+        if !presenceListeners.isEmpty, !diff.isEmpty || diff.count != toldCount {
+            for part in diff.parts(entriesMax: MemberPublication.listMaxDefault) {
                 var frame = RelayServerFrame()
                 frame.roomPresence = .init(name, part)
-                for session in presenceListeners.values { session.push(frame, room: name, part) }
+                for session in presenceListeners.values { session.push(part, in: name, as: frame) }
             }
         }
+        toldCount = diff.count
         tellWatchers()
     }
 

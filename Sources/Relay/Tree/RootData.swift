@@ -42,8 +42,8 @@ final class RootData {
 
     /// Deletions that wait are begun when she has left, or when that takes too long: she may be connected again.
     func tick(now: Instant) {
-        let due = waiting.filter { hub.presence.isEmpty || now >= $0.until }
-        waiting.removeAll { hub.presence.isEmpty || now >= $0.until }
+        let due = waiting.filter { hub.presence.table.isEmpty || now >= $0.until }
+        waiting.removeAll { hub.presence.table.isEmpty || now >= $0.until }
         for entry in due { deleteUser(entry.request) }
     }
 
@@ -65,9 +65,9 @@ final class RootData {
 
     private func deleteUser(_ request: RootRequest) {
         guard let user else { return }
-        hub.root?.publishPresence()
+        hub.root?.presence.publish()
         finish(request, cell.store.deleteUser(user)) { [hub] position in
-            hub.root?.forgetLastSeen()
+            hub.root?.presence.forgetLastSeen()
             hub.deleted(RoomDeletion(upTo: position ?? .zero, endsUser: true))
             return .deleted(upTo: position)
         }
@@ -95,8 +95,8 @@ final class RootData {
     }
 
     private func describeUser(_ request: RootRequest) {
-        let sessions = hub.presence.entries().map(\.entry).sorted { ($0.device, $0.session) < ($1.device, $1.session) }
-        let lastSeen = hub.root?.lastSeen ?? 0
+        let sessions = hub.presence.table.entries().map(\.entry).sorted { ($0.device, $0.session) < ($1.device, $1.session) }
+        let lastSeen = hub.root?.presence.lastSeen ?? 0
         cell.answer(request, .data(.profile(UserProfile(lastSeen: lastSeen, sessions: sessions))))
     }
 

@@ -21,18 +21,13 @@ final class RootRole {
     private static let openRetry = TimeSpan.milliseconds(500)
     /// The opening waits for its turn.
     private var isOpeningDue = false
-    private var publishedAt = Instant.zero
 
-    private let mirror: StoreMirror
+    let presence: RootPresence
     let retention: RootRetention
     private let data: RootData
     let receipts: RootReceipts
     /// For an inbox in a region that tells users without a session.
     private let pushes: InboxPushes?
-    /// For an inbox: when its user was last seen. Nil while it has to be loaded.
-    private var seen: WallMilliseconds?
-    private var isLoaded = false
-    private var isLoading = false
 
     struct PublisherStream: Hashable, Sendable {
         var owner: NodeBoot
@@ -48,7 +43,7 @@ final class RootRole {
     init(hub: HubRoom) {
         self.hub = hub
         cell = hub.cell
-        mirror = StoreMirror(room: hub.name, cell: hub.cell)
+        presence = RootPresence(hub: hub)
         retention = RootRetention(room: hub.name, cell: hub.cell)
         data = RootData(hub: hub)
         receipts = RootReceipts(hub: hub)
@@ -56,16 +51,13 @@ final class RootRole {
             let delivered = receipts.delivered(user)
             return delivered == .zero ? nil : delivered
         }
-        if !hub.presence.isEmpty { mirror.replaceAll() }
         tellPresence()
-        load()
     }
 
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
-    var lastSeen: WallMilliseconds { seen ?? 0 }
-    var isIdle: Bool { log.isIdle && log.state != .opening && !mirror.isPending && !isLoading && data.isIdle && receipts.isSettled }
-    var isSettled: Bool { isIdle && !hub.presence.hasChanges && !needsLog }
+    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle && data.isIdle && receipts.isSettled }
+    var isSettled: Bool { isIdle && !presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
     var store: any RegionStore { cell.store }
@@ -73,50 +65,17 @@ final class RootRole {
 
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
-        hub.stopPublishing()
+        presence.stepDown()
         data.stepDown()
         receipts.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
-    }
-
-    // MARK: Cold start
-
-    /// What the store remembers, so that a root that starts anew does not show everybody as gone until they have announced themselves.
-    private func load() {
-        guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
-        isLoading = true
-        cell.storeGate.run { [weak self, loop = cell.loop] in self?.read() ?? loop.makeSucceededVoidFuture() }
-    }
-
-    private func read() -> EventLoopFuture<Void> {
-        let user = NameRules.owner(ofInbox: room)
-        let seen = user.map { store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
-        let state = store.members(of: room).and(seen)
-        state.assumeIsolated().whenComplete { [weak self] in self?.loaded($0) }
-        return state.map { _ in }
-    }
-
-    private func loaded(_ result: Result<([StoredMember], WallMilliseconds?), any Error>) {
-        isLoading = false
-        isLoaded = true
-        if case .success((let members, let stored)) = result {
-            seen = max(seen ?? 0, stored ?? 0)
-            // An earlier run of this node is certainly over.
-            let others = members.filter { $0.key.owner.node != cell.context.node }
-            hub.preload(others.map { ($0.key.owner, MemberEntry($0)) })
-        }
-        pushes?.loaded(isPresent: !hub.presence.isEmpty, head: knownHead)
-        hub.answerChildren()
     }
 
     /// Whether a join can be answered: the log's head is known if messages are wanted, and the members if presence is. While the store is
     /// down the answer is what is known.
     func isReady(for interest: Interest) -> Bool {
         guard cell.storeKeeper.isUp else { return true }
-        if interest.contains(.presence), !isLoaded {
-            load()
-            return false
-        }
+        if interest.contains(.presence), !presence.isReady { return false }
         if interest.contains(.messages), log.state != .open, log.state != .appending {
             openIfNeeded()
             return false
@@ -133,7 +92,7 @@ final class RootRole {
         switch request.ask {
         case .publish(let ask): publish(ask, request)
         case .history(let ask): readHistory(ask, request)
-        case .members(let after, let limit): listMembers(after: after, limit: limit, request)
+        case .members(let after, let limit): presence.listMembers(after: after, limit: limit, request)
         case .describe: describe(request)
         case .replay(let start): hub.replay(start, for: request)
         case .data(let ask): data.serve(ask, request)
@@ -270,7 +229,7 @@ final class RootRole {
             retention: retention.retention)
         if let pushes {
             // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
-            load()
+            presence.load()
             pushes.willAppend(behind: log.head)
         }
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
@@ -364,9 +323,8 @@ final class RootRole {
     /// The store is back, or is another one: nothing is assumed of what it holds.
     func storeAttached() {
         log.invalidate()
-        mirror.replaceAll()
+        presence.storeAttached()
         receipts.storeAttached()
-        isLoaded = isLoaded || !hub.presence.isEmpty
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
@@ -381,10 +339,10 @@ final class RootRole {
         if needsLog { openIfNeeded() }
         hub.answerChildren()
         receipts.tick(now: now)
-        if now - publishedAt >= cell.context.timings.presenceCoalesce { publishPresence() }
+        presence.tick(now: now)
     }
 
-    // MARK: History, members, description
+    // MARK: History, description
 
     private func readHistory(_ ask: HistoryAsk, _ request: RootRequest) {
         retention.read(after: ask.after, before: ask.before, limit: ask.limit + 1, newest: ask.newest).assumeIsolated().whenComplete {
@@ -415,54 +373,25 @@ final class RootRole {
         cell.answer(request, .history(ask.newest ? page.reversed() : page, more: more))
     }
 
-    private func listMembers(after: String, limit: Int, _ request: RootRequest) {
-        publishPresence()
-        let sorted = hub.presence.members.filter { $0.user > after }.sorted { $0.user < $1.user }
-        let page = Array(sorted.prefix(limit))
-        let next = sorted.count > page.count ? page.last?.user ?? "" : ""
-        cell.answer(request, .members(page, count: hub.presence.count, next: next))
-    }
-
     private func describe(_ request: RootRequest) {
         let description = RoomDescription(
-            head: log.head, members: hub.presence.count, sessions: hub.presence.sessionsPerRegion(), logState: "\(log.state)")
+            head: log.head, members: hub.presence.table.count, sessions: hub.presence.table.sessionsPerRegion(), logState: "\(log.state)")
         cell.answer(request, .description(description))
     }
 
-    // MARK: Presence and typing
+    // MARK: Telling users without a session
 
-    func presenceChanged(by update: OwnerUpdate) {
-        mirror.add(update)
-        tellPresence()
-    }
+    /// Somebody has come or gone.
+    func tellPresence() { pushes?.presence(!hub.presence.table.isEmpty, head: knownHead) }
 
-    private func tellPresence() { pushes?.presence(!hub.presence.isEmpty, head: knownHead) }
+    /// What the store remembers of the members is known.
+    func presenceLoaded() { pushes?.loaded(isPresent: !hub.presence.table.isEmpty, head: knownHead) }
 
     private func changePushDevice(_ ask: PushDeviceAsk, _ request: RootRequest) {
         guard let pushes else {
             return cell.answer(request, .refused(Refusal(.unimplemented, "notifications are not set up in the user's home")))
         }
         pushes.change(ask) { [cell] answer in cell.answer(request, answer) }
-    }
-
-    func typingChanged(_ user: String, active: Bool) { mirror.setTyping(user, active: active) }
-
-    func forgetLastSeen() { seen = 0 }
-
-    /// Everything that changed since the last call, as one diff.
-    func publishPresence() {
-        defer { mirror.write { [hub] in hub.presence.entries().map { StoredMember($0.owner, $0.entry) } } }
-        guard hub.presence.hasChanges else { return }
-        publishedAt = Clock.now()
-        let isInbox = NameRules.owner(ofInbox: room) != nil
-        let left = Clock.wall()
-        guard let diff = hub.publishPresence(lastSeen: isInbox ? left : 0) else { return }
-        receipts.membersChanged()
-        if isInbox, let user = diff.left.first {
-            seen = left
-            mirror.setLastSeen(user, at: left)
-        }
-        for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
     }
 }
 

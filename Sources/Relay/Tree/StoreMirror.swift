@@ -13,6 +13,10 @@ final class StoreMirror {
     private var removed: Set<MemberKey> = []
     /// The store's copy has to be replaced as a whole.
     private var isStale = false
+    /// The copy holds a count for each owner instead of an entry for each session.
+    var isLarge = false {
+        didSet { if isLarge != oldValue { replaceAll() } }
+    }
 
     init(room: String, cell: Cell) {
         self.room = room
@@ -29,7 +33,7 @@ final class StoreMirror {
 
     /// Changes are collected for the next `write`. Without a store nothing is collected: it would have no bound.
     func add(_ update: OwnerUpdate) {
-        guard !isStale else { return }
+        guard !isStale, !isLarge else { return replaceAll() }
         guard cell.storeKeeper.isUp, case .delta(_, let entries, let gone) = update.content else { return replaceAll() }
         for session in gone {
             let key = MemberKey(owner: update.owner, session: session)
@@ -43,13 +47,12 @@ final class StoreMirror {
         }
     }
 
-    /// - Parameter all: every entry of the room, asked for only when the copy is replaced.
-    func write(_ all: () -> [StoredMember]) {
+    /// - Parameters:
+    ///   - all: every entry of the room, asked for only when the copy is replaced.
+    ///   - counts: the sessions of each owner, asked for only of a large room.
+    func write(_ all: () -> [StoredMember], counts: () -> [NodeBoot: Int]) {
         guard isPending, cell.storeKeeper.isUp, cell.storeGate.isOpen else { return }
-        let done =
-            isStale
-            ? cell.store.replaceMembers(of: room, with: all())
-            : cell.store.mirrorMembers(of: room, removed: Array(removed), upserted: Array(upserted.values))
+        let done = isStale ? replace(all, counts) : change()
         isStale = false
         upserted.removeAll()
         removed.removeAll()
@@ -58,6 +61,15 @@ final class StoreMirror {
             replaceAll()
             skipped()
         }
+    }
+
+    private func replace(_ all: () -> [StoredMember], _ counts: () -> [NodeBoot: Int]) -> EventLoopFuture<Void> {
+        guard isLarge else { return cell.store.replaceMembers(of: room, with: all()) }
+        return cell.store.replaceMembers(of: room, withCounts: counts())
+    }
+
+    private func change() -> EventLoopFuture<Void> {
+        cell.store.mirrorMembers(of: room, removed: Array(removed), upserted: Array(upserted.values))
     }
 
     func setTyping(_ user: String, active: Bool) {
@@ -81,12 +93,14 @@ extension StoredMember {
     init(_ owner: NodeBoot, _ entry: MemberEntry) {
         self.init(
             key: MemberKey(owner: owner, session: entry.session), user: entry.user, device: entry.device, status: entry.status,
-            note: entry.note)
+            note: entry.note, identity: entry.identity, taken: entry.taken)
     }
 }
 
 extension MemberEntry {
     init(_ stored: StoredMember) {
-        self.init(session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note)
+        self.init(
+            session: stored.key.session, user: stored.user, device: stored.device, status: stored.status, note: stored.note,
+            identity: stored.identity, taken: stored.taken)
     }
 }

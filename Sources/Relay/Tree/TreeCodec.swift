@@ -5,6 +5,7 @@ import NIOFoundationCompat
 import Presence
 import Rooms
 import SwiftProtobuf
+import View
 import Wire
 
 /// Turns what levels say to each other into mesh frames and back. Decoding answers nil for what a newer node may say and this one does
@@ -26,7 +27,7 @@ enum TreeCodec {
                 $0.rosterVersion = fence.rosterVersion
             }
         case .leave(let generation): frame.leave = .with { $0.generation = generation }
-        case .announce(let updates): frame.announcement = .with { $0.owners = updates.map(ownerSaid) }
+        case .announce(let parts): frame.announcement = .with { $0.owners = parts.map(ownerSaid) }
         case .members: preconditionFailure("members of a cell are announced by the hub of its node")
         case .typing(let user, let active):
             frame.typingIntent = .with {
@@ -45,7 +46,7 @@ enum TreeCodec {
                 generation: join.generation, interest: Interest(rawValue: UInt8(truncatingIfNeeded: join.interest)),
                 fence: Fence(viewEpoch: join.viewEpoch, rosterVersion: join.rosterVersion))
         case .leave(let leave): .leave(generation: leave.generation)
-        case .announcement(let announcement): .announce(announcement.owners.compactMap(ownerUpdate))
+        case .announcement(let announcement): .announce(announcement.owners.compactMap(ownerUpdatePart))
         case .typingIntent(let intent): .typing(user: intent.user, active: intent.active)
         case .receiptsSaid(let said): .receipts(ReceiptCodec.receipts(said))
         default: nil
@@ -75,6 +76,8 @@ enum TreeCodec {
         case .receipts(let generation, let update): frame.receiptsChanged = ReceiptCodec.changed(update, generation: generation)
         case .directReceipt(let generation, let receipt): frame.directReceipt = ReceiptCodec.direct(receipt, generation: generation)
         case .presenceAsked: frame.presenceAsked = .init()
+        case .memberList(let generation, let list): frame.memberList = memberList(generation, list)
+        case .hidden(let hidden): frame.hidden = .with { $0.hidden = hidden }
         case .head(let generation, let head):
             frame.headAnnounced = .with {
                 $0.generation = generation
@@ -96,10 +99,33 @@ enum TreeCodec {
         case .receiptsChanged(let changed): .receipts(generation: changed.generation, ReceiptCodec.update(changed))
         case .directReceipt(let receipt): .directReceipt(generation: receipt.generation, ReceiptCodec.direct(receipt))
         case .presenceAsked: .presenceAsked
+        case .memberList(let said):
+            .memberList(
+                generation: said.generation,
+                MemberList(members: said.members.map(member), count: Int(said.count), lastSeen: said.lastSeen))
+        case .hidden(let said): .hidden(said.hidden)
         case .headAnnounced(let announced): .head(generation: announced.generation, position(announced.head))
         case .deleted(let deleted): .deleted(generation: deleted.generation, DataCodec.deletion(deleted))
         default: nil
         }
+    }
+
+    // MARK: Between neighbours
+
+    static func frame(_ mark: AnnouncementRounds.Mark) -> MeshTreeFrame {
+        var frame = MeshTreeFrame()
+        frame.announced = .with {
+            $0.topology = mark.topology
+            $0.round = mark.round.rawValue
+            $0.cell = UInt32(mark.cell)
+            $0.cells = UInt32(mark.cells)
+        }
+        return frame
+    }
+
+    static func mark(_ frame: MeshTreeFrame) -> AnnouncementRounds.Mark? {
+        guard case .announced(let said) = frame.frame, let round = AnnouncementRounds.Round(rawValue: said.round) else { return nil }
+        return AnnouncementRounds.Mark(topology: said.topology, round: round, cell: Int(said.cell), cells: Int(said.cells))
     }
 
     // MARK: Parts
@@ -158,11 +184,13 @@ enum TreeCodec {
 
     private static func status(_ number: UInt32) -> Status { UInt8(exactly: number).flatMap(Status.init) ?? .unknown }
 
-    private static func ownerSaid(_ update: OwnerUpdate) -> MeshOwnerSaid {
+    private static func ownerSaid(_ part: OwnerUpdatePart) -> MeshOwnerSaid {
         .with {
-            $0.owner = owner(update.owner)
-            $0.version = update.version
-            switch update.content {
+            $0.owner = owner(part.update.owner)
+            $0.version = part.update.version
+            $0.part = UInt32(part.number)
+            $0.more = part.hasMore
+            switch part.update.content {
             case .snapshot(let entries):
                 $0.kind = .snapshot
                 $0.entries = entries.map(entry)
@@ -176,7 +204,7 @@ enum TreeCodec {
         }
     }
 
-    private static func ownerUpdate(_ said: MeshOwnerSaid) -> OwnerUpdate? {
+    private static func ownerUpdatePart(_ said: MeshOwnerSaid) -> OwnerUpdatePart? {
         let content: OwnerUpdate.Content
         switch said.kind {
         case .snapshot: content = .snapshot(said.entries.map(entry))
@@ -184,7 +212,8 @@ enum TreeCodec {
         case .gone: content = .gone
         case .UNRECOGNIZED: return nil
         }
-        return OwnerUpdate(owner: owner(said.owner), version: said.version, content: content)
+        let update = OwnerUpdate(owner: owner(said.owner), version: said.version, content: content)
+        return OwnerUpdatePart(update, number: Int(said.part), hasMore: said.more)
     }
 
     static func entry(_ entry: MemberEntry) -> MeshEntry {
@@ -194,11 +223,15 @@ enum TreeCodec {
             $0.device = entry.device
             $0.status = UInt32(entry.status.rawValue)
             $0.note = entry.note
+            $0.identity = entry.identity
+            $0.taken = entry.taken
         }
     }
 
     static func entry(_ entry: MeshEntry) -> MemberEntry {
-        MemberEntry(session: entry.session, user: entry.user, device: entry.device, status: status(entry.status), note: entry.note)
+        MemberEntry(
+            session: entry.session, user: entry.user, device: entry.device, status: status(entry.status), note: entry.note,
+            identity: entry.identity, taken: entry.taken)
     }
 
     private static func joined(_ state: RoomState) -> MeshTreeJoined {
@@ -209,6 +242,7 @@ enum TreeCodec {
             $0.count = UInt32(state.count)
             $0.lastSeen = state.lastSeen
             $0.typing = state.typing
+            $0.settling = state.isSettling
             if let receipts = state.receipts { $0.receipts = ReceiptCodec.changed(receipts) }
         }
     }
@@ -218,7 +252,7 @@ enum TreeCodec {
             generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member),
             count: Int(joined.count),
             lastSeen: joined.lastSeen, typing: joined.typing,
-            receipts: joined.hasReceipts ? ReceiptCodec.update(joined.receipts) : nil)
+            receipts: joined.hasReceipts ? ReceiptCodec.update(joined.receipts) : nil, isSettling: joined.settling)
     }
 
     private static func deliveryFrame(_ generation: UInt64, _ delivery: Delivery) -> MeshDelivery {
@@ -242,6 +276,7 @@ enum TreeCodec {
             $0.left = diff.left
             $0.count = UInt32(diff.count)
             $0.lastSeen = diff.lastSeen
+            $0.large = diff.isLarge
         }
     }
 
@@ -252,6 +287,16 @@ enum TreeCodec {
         diff.left = changed.left
         diff.count = Int(changed.count)
         diff.lastSeen = changed.lastSeen
+        diff.isLarge = changed.large
         return diff
+    }
+
+    private static func memberList(_ generation: UInt64, _ list: MemberList) -> MeshMemberList {
+        .with {
+            $0.generation = generation
+            $0.members = list.members.map(member)
+            $0.count = UInt32(list.count)
+            $0.lastSeen = list.lastSeen
+        }
     }
 }

@@ -16,7 +16,7 @@ struct RoomMessage: Sendable {
 enum TreeUp: Sendable {
     case join(generation: UInt64, interest: Interest, fence: Fence)
     case leave(generation: UInt64)
-    case announce([OwnerUpdate])
+    case announce([OwnerUpdatePart])
     /// Only from a cell to the hub of its own node, which is the owner in the eyes of the others.
     case members(upserted: [MemberEntry], removed: [UInt64])
     case typing(user: String, active: Bool)
@@ -35,6 +35,10 @@ enum TreeDown: Sendable {
     case directReceipt(generation: UInt64, DirectReceipt)
     /// An owner's delta did not fit: send snapshots.
     case presenceAsked
+    /// All members, from a root that has heard everybody.
+    case memberList(generation: UInt64, MemberList)
+    /// In a user's own room, to where her sessions are: whether one of them is invisible.
+    case hidden(Bool)
     /// Where the room stands: a child that is behind has lost something.
     case head(generation: UInt64, Position)
     case deleted(generation: UInt64, RoomDeletion)
@@ -84,6 +88,8 @@ struct RoomState: Sendable {
     var typing: [String] = []
     /// Nil if the join did not ask for them.
     var receipts: ReceiptUpdate?
+    /// Of a root that has not heard everybody: who is missing has not left.
+    var isSettling = false
 }
 
 /// Something asked of a room's root, from any node.

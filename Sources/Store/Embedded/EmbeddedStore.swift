@@ -128,8 +128,20 @@ public final class EmbeddedStore: RegionStore {
     public func replaceMembers(of room: String, with members: [StoredMember]) -> EventLoopFuture<Void> {
         answer {
             $0.members[room] = nil
+            $0.memberCounts[room] = nil
             $0.changeMembers(of: room, removed: [], upserted: members)
         }
+    }
+
+    public func replaceMembers(of room: String, withCounts counts: [NodeBoot: Int]) -> EventLoopFuture<Void> {
+        answer {
+            $0.members[room] = nil
+            $0.memberCounts[room] = counts.isEmpty ? nil : counts
+        }
+    }
+
+    public func memberCounts(of room: String) -> EventLoopFuture<[NodeBoot: Int]> {
+        answer { $0.memberCounts[room] ?? [:] }
     }
 
     public func members(of room: String) -> EventLoopFuture<[StoredMember]> {

@@ -15,6 +15,7 @@ struct EmbeddedTables: Sendable {
     var leases: [NodeID: Lease] = [:]
     var logs: [String: EmbeddedLog] = [:]
     var members: [String: [MemberKey: StoredMember]] = [:]
+    var memberCounts: [String: [NodeBoot: Int]] = [:]
     var typing: [String: [String: WallMilliseconds]] = [:]
     var lastSeen: [String: WallMilliseconds] = [:]
     /// By user.

@@ -92,6 +92,17 @@ enum RedisReplyParsing {
         return members
     }
 
+    static func memberCounts(_ reply: RedisReply) throws -> [NodeBoot: Int] {
+        var counts: [NodeBoot: Int] = [:]
+        for (field, value) in try pairs(reply) {
+            guard let owner = NodeBoot(try field.text()), let count = Int(try value.text()) else {
+                throw field.unexpected("an owner's count")
+            }
+            counts[owner] = count
+        }
+        return counts
+    }
+
     static func typing(_ reply: RedisReply) throws -> [String: WallMilliseconds] {
         var typing: [String: WallMilliseconds] = [:]
         for (user, expiresAt) in try pairs(reply) { typing[try user.text()] = try expiresAt.milliseconds() }

@@ -1,6 +1,6 @@
 /// The Lua files, embedded by the package manager. Each says in its header what its keys and arguments are.
 enum RedisScript: Int, CaseIterable {
-    case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, typing, seen, receipts
+    case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, counts, typing, seen, receipts
     case pushMark, pushMarks, pushQueue, pushClaim, pushSettle, pushState, pushDevice
 
     var source: [UInt8] {
@@ -16,6 +16,7 @@ enum RedisScript: Int, CaseIterable {
         case .deleteRoom: PackageResources.log_lua + PackageResources.delete_room_lua
         case .noteRoom: PackageResources.note_room_lua
         case .members: PackageResources.members_lua
+        case .counts: PackageResources.counts_lua
         case .typing: PackageResources.typing_lua
         case .seen: PackageResources.seen_lua
         case .receipts: PackageResources.receipts_lua

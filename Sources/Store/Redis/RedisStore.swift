@@ -196,7 +196,7 @@ extension RedisStore {
     ) -> EventLoopFuture<Void> {
         do {
             let values = try upserted.map { (key: $0.key.field, value: try StoredJSON.encode(MemberRecord($0))) }
-            return evaluate(.members, on: [.members], of: room, as: RedisReplyParsing.nothing) { command in
+            return evaluate(.members, on: [.members, .counts], of: room, as: RedisReplyParsing.nothing) { command in
                 command.append(mode)
                 command.append(removed.count)
                 for key in removed { command.append(key.field) }
@@ -212,6 +212,19 @@ extension RedisStore {
 
     public func members(of room: String) -> EventLoopFuture<[StoredMember]> {
         answer(RedisCommand("HGETALL", StoreKeys.room(.members, room)), as: RedisReplyParsing.members)
+    }
+
+    public func replaceMembers(of room: String, withCounts counts: [NodeBoot: Int]) -> EventLoopFuture<Void> {
+        evaluate(.counts, on: [.members, .counts], of: room, as: RedisReplyParsing.nothing) { command in
+            for (owner, count) in counts {
+                command.append(owner.description)
+                command.append(count)
+            }
+        }
+    }
+
+    public func memberCounts(of room: String) -> EventLoopFuture<[NodeBoot: Int]> {
+        answer(RedisCommand("HGETALL", StoreKeys.room(.counts, room)), as: RedisReplyParsing.memberCounts)
     }
 
     public func mirrorTyping(in room: String, user: String, expiresAt: WallMilliseconds?) -> EventLoopFuture<Void> {

@@ -39,6 +39,8 @@ enum StoreKeys {
         case expiry
         /// Hash: `<region>/<node>#<boot>/<session>` → JSON.
         case members
+        /// Hash, of large rooms instead of `members`: `<region>/<node>#<boot>` → sessions.
+        case counts
         /// Sorted set: user → ms at which the typing ends. Lives a second longer than its last entry.
         case typing
         /// Hash: user → `delivered read`, and user NUL for what she confirmed while she was invisible.

@@ -14,11 +14,17 @@ extension MemberKey {
 
     init?(field: String) {
         guard let slash = field.lastIndex(of: "/"), let session = UInt64(field[field.index(after: slash)...]) else { return nil }
-        let owner = field[..<slash]
-        guard let hash = owner.lastIndex(of: "#"), let boot = Boot(owner[owner.index(after: hash)...]),
-            let node = NodeID(owner[..<hash])
+        guard let owner = NodeBoot(field[..<slash]) else { return nil }
+        self.init(owner: owner, session: session)
+    }
+}
+
+extension NodeBoot {
+    /// Reads what `description` writes.
+    init?(_ text: some StringProtocol) {
+        guard let hash = text.lastIndex(of: "#"), let boot = Boot(text[text.index(after: hash)...]), let node = NodeID(text[..<hash])
         else { return nil }
-        self.init(owner: NodeBoot(node: node, boot: boot), session: session)
+        self.init(node: node, boot: boot)
     }
 }
 
@@ -38,16 +44,22 @@ struct MemberRecord: Codable {
     var device: String
     var status: String
     var note: String
+    var identity: UInt64?
+    var taken: UInt64?
 
     init(_ member: StoredMember) {
         user = member.user
         device = member.device
         status = member.status.word
         note = member.note
+        identity = member.identity == 0 ? nil : member.identity
+        taken = member.taken == 0 ? nil : member.taken
     }
 
     func member(_ key: MemberKey) -> StoredMember {
-        StoredMember(key: key, user: user, device: device, status: Status(word: status) ?? .unknown, note: note)
+        StoredMember(
+            key: key, user: user, device: device, status: Status(word: status) ?? .unknown, note: note,
+            identity: identity ?? 0, taken: taken ?? 0)
     }
 }
 

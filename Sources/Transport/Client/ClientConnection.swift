@@ -18,7 +18,7 @@ public protocol ClientConnectionDelegate: AnyObject {
     func connectionHeard()
     /// The peer will send nothing more and still listens: a stream whose request has ended. Answer what is open, then close.
     func connectionFinished()
-    /// The last call. `clean`: the peer closed as its transport wants it.
+    /// The last call. `clean`: the peer closed as its transport wants it, and not with the code of a fault.
     func connectionEnded(clean: Bool)
 }
 
@@ -63,6 +63,8 @@ public final class ClientConnection {
     private var isClosing = false
     private var hasEnded = false
     private var peerClosed = false
+    /// The peer has closed and means it: 1000, 1001 or no code, or the end of its stream.
+    private var peerLeft = false
     /// Whether our close waits for the peer's.
     private var awaitsPeer = true
     /// The step of the outbox that was reported last.
@@ -173,6 +175,7 @@ public final class ClientConnection {
         case .pong: break
         case .close(let code, _):
             peerClosed = true
+            peerLeft = code == nil || code == WebSocketCloseCode.normal || code == WebSocketCloseCode.goingAway
             if isClosing { finishTransport() } else { close(code: code ?? 1000, reason: "") }
         case .violation(let violation):
             violated(violation)
@@ -202,6 +205,7 @@ public final class ClientConnection {
             readStream(&rest)
         }
         peerClosed = true
+        peerLeft = true
         guard !isClosing else { return }
         delegate?.connectionFinished()
     }
@@ -213,7 +217,7 @@ public final class ClientConnection {
         isClosing = true
         unread = nil
         outbox.clear()
-        delegate?.connectionEnded(clean: peerClosed)
+        delegate?.connectionEnded(clean: peerLeft)
         delegate = nil
     }
 

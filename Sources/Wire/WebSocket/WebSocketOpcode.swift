@@ -13,6 +13,7 @@ public enum WebSocketOpcode: UInt8, Hashable, Sendable {
 /// Close codes of RFC 6455, section 7.4. Heliograph's own, 4000 to 4999, are in the protocol reference.
 public enum WebSocketCloseCode {
     public static let normal: UInt16 = 1000
+    public static let goingAway: UInt16 = 1001
     public static let protocolError: UInt16 = 1002
     public static let unsupportedData: UInt16 = 1003
     public static let invalidPayload: UInt16 = 1007

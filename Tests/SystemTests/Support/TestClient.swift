@@ -73,7 +73,7 @@ final class TestClient: Sendable {
     static func connect(
         _ place: some ClientEdge, as user: String, token: String? = nil, device: String? = nil, status: RelayStatus = .online,
         encoding: FrameEncoding = .json, heartbeatSeconds: UInt32? = nil, answersPings: Bool = true, receiveBytes: Int? = nil,
-        resume: [RelayResume] = []
+        session: String? = nil, resume: [RelayResume] = []
     ) async throws -> TestClient {
         let client = try await open(place, user: user, encoding: encoding, answersPings: answersPings, receiveBytes: receiveBytes)
         let bearer = if let token { token } else { try await MeshUnderTest.current.token(user) }
@@ -82,6 +82,7 @@ final class TestClient: Sendable {
             $0.status = status
             if let device { $0.device = device }
             if let heartbeatSeconds { $0.heartbeatSeconds = heartbeatSeconds }
+            if let session { $0.session = session }
             $0.resume = resume
         }
         guard case .welcome = try await client.ask(.hello(hello)) else { throw SystemTestError("\(user) is not welcome") }

@@ -191,6 +191,41 @@ public nonisolated struct MeshTreeFrame: Sendable {
     set {frame = .directReceipt(newValue)}
   }
 
+  /// To the owner of a session, from the node that has taken it over.
+  public var sessionTaken: MeshSessionTaken {
+    get {
+      if case .sessionTaken(let v)? = frame {return v}
+      return MeshSessionTaken()
+    }
+    set {frame = .sessionTaken(newValue)}
+  }
+
+  /// Down again: members as a whole, and who is hidden.
+  public var memberList: MeshMemberList {
+    get {
+      if case .memberList(let v)? = frame {return v}
+      return MeshMemberList()
+    }
+    set {frame = .memberList(newValue)}
+  }
+
+  public var hidden: MeshHiddenSaid {
+    get {
+      if case .hidden(let v)? = frame {return v}
+      return MeshHiddenSaid()
+    }
+    set {frame = .hidden(newValue)}
+  }
+
+  /// Between neighbours, after all announcements that a change of topology calls for.
+  public var announced: MeshAnnouncedMark {
+    get {
+      if case .announced(let v)? = frame {return v}
+      return MeshAnnouncedMark()
+    }
+    set {frame = .announced(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Frame: Equatable, Sendable {
@@ -221,6 +256,13 @@ public nonisolated struct MeshTreeFrame: Sendable {
     case receiptsChanged(MeshReceiptsChanged)
     /// down
     case directReceipt(MeshDirectReceipt)
+    /// To the owner of a session, from the node that has taken it over.
+    case sessionTaken(MeshSessionTaken)
+    /// Down again: members as a whole, and who is hidden.
+    case memberList(MeshMemberList)
+    case hidden(MeshHiddenSaid)
+    /// Between neighbours, after all announcements that a change of topology calls for.
+    case announced(MeshAnnouncedMark)
 
   }
 
@@ -302,6 +344,12 @@ public nonisolated struct MeshEntry: Sendable {
 
   public var note: String = String()
 
+  /// the session's, kept over takeovers
+  public var identity: UInt64 = 0
+
+  /// grows with each takeover; 0 for a session that is the first of its identity
+  public var taken: UInt64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -330,6 +378,12 @@ public nonisolated struct MeshOwnerSaid: Sendable {
   public var entries: [MeshEntry] = []
 
   public var removed: [UInt64] = []
+
+  /// what is too large for one frame comes in parts, counted from 0,
+  public var part: UInt32 = 0
+
+  /// which count when the last of them is there
+  public var more: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -382,6 +436,70 @@ public nonisolated struct MeshAnnouncement: Sendable {
   // methods supported on all messages.
 
   public var owners: [MeshOwnerSaid] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A session goes on elsewhere: its old owner lets go of it.
+public nonisolated struct MeshSessionTaken: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var owner: MeshOwner {
+    get {_owner ?? MeshOwner()}
+    set {_owner = newValue}
+  }
+  /// Returns true if `owner` has been explicitly set.
+  public var hasOwner: Bool {self._owner != nil}
+  /// Clears the value of `owner`. Subsequent reads from it will return its default value.
+  public mutating func clearOwner() {self._owner = nil}
+
+  /// at the owner
+  public var session: UInt64 = 0
+
+  public var identity: UInt64 = 0
+
+  /// of the session that goes on
+  public var taken: UInt64 = 0
+
+  public var successor: MeshOwner {
+    get {_successor ?? MeshOwner()}
+    set {_successor = newValue}
+  }
+  /// Returns true if `successor` has been explicitly set.
+  public var hasSuccessor: Bool {self._successor != nil}
+  /// Clears the value of `successor`. Subsequent reads from it will return its default value.
+  public mutating func clearSuccessor() {self._successor = nil}
+
+  public var successorSession: UInt64 = 0
+
+  public var hops: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _owner: MeshOwner? = nil
+  fileprivate var _successor: MeshOwner? = nil
+}
+
+/// The sender has announced everything that it owns (round 0), that its region owns (1), or that other regions own (2).
+public nonisolated struct MeshAnnouncedMark: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// a hash of the view's epoch and the rosters' versions
+  public var topology: UInt64 = 0
+
+  public var round: UInt32 = 0
+
+  public var cell: UInt32 = 0
+
+  public var cells: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -457,6 +575,12 @@ public nonisolated struct MeshTreeJoined: @unchecked Sendable {
   public var typing: [String] {
     get {_storage._typing}
     set {_uniqueStorage()._typing = newValue}
+  }
+
+  /// a root that is new has not heard everybody: who is missing has not left
+  public var settling: Bool {
+    get {_storage._settling}
+    set {_uniqueStorage()._settling = newValue}
   }
 
   /// absent if they were not asked for
@@ -590,6 +714,41 @@ public nonisolated struct MeshMembersChanged: Sendable {
   public var count: UInt32 = 0
 
   public var lastSeen: Int64 = 0
+
+  /// not all members are shown: the changes are of those who are
+  public var large: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// The members as a root shows them once it has heard everybody: who is missing has left.
+public nonisolated struct MeshMemberList: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var generation: UInt64 = 0
+
+  public var members: [MeshRoomMember] = []
+
+  public var count: UInt32 = 0
+
+  public var lastSeen: Int64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// In a user's own room, to the owners of her sessions: whether one of them is invisible.
+public nonisolated struct MeshHiddenSaid: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var hidden: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1877,7 +2036,7 @@ fileprivate nonisolated let _protobuf_package = "heliograph.mesh.v1"
 
 nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeFrame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{7}head_announced\0\u{4}\u{a}receipts_said\0\u{3}receipts_changed\0\u{3}direct_receipt\0\u{2}\u{3}deleted\0\u{3}node_request\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}room\0\u{1}join\0\u{1}leave\0\u{1}announcement\0\u{3}typing_intent\0\u{1}joined\0\u{1}refused\0\u{1}delivery\0\u{3}members_changed\0\u{3}typing_update\0\u{3}presence_asked\0\u{1}request\0\u{1}response\0\u{4}\u{7}head_announced\0\u{4}\u{5}session_taken\0\u{3}member_list\0\u{1}hidden\0\u{1}announced\0\u{4}\u{2}receipts_said\0\u{3}receipts_changed\0\u{3}direct_receipt\0\u{2}\u{3}deleted\0\u{3}node_request\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2055,6 +2214,58 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.frame = .headAnnounced(v)
         }
       }()
+      case 25: try {
+        var v: MeshSessionTaken?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .sessionTaken(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .sessionTaken(v)
+        }
+      }()
+      case 26: try {
+        var v: MeshMemberList?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .memberList(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .memberList(v)
+        }
+      }()
+      case 27: try {
+        var v: MeshHiddenSaid?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .hidden(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .hidden(v)
+        }
+      }()
+      case 28: try {
+        var v: MeshAnnouncedMark?
+        var hadOneofValue = false
+        if let current = self.frame {
+          hadOneofValue = true
+          if case .announced(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.frame = .announced(v)
+        }
+      }()
       case 30: try {
         var v: MeshReceiptsSaid?
         var hadOneofValue = false
@@ -2185,6 +2396,22 @@ nonisolated extension MeshTreeFrame: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .headAnnounced?: try {
       guard case .headAnnounced(let v)? = self.frame else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .sessionTaken?: try {
+      guard case .sessionTaken(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+    }()
+    case .memberList?: try {
+      guard case .memberList(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .hidden?: try {
+      guard case .hidden(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+    }()
+    case .announced?: try {
+      guard case .announced(let v)? = self.frame else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
     }()
     case .receiptsSaid?: try {
       guard case .receiptsSaid(let v)? = self.frame else { preconditionFailure() }
@@ -2371,7 +2598,7 @@ nonisolated extension MeshTreeLeave: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension MeshEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Entry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{1}user\0\u{1}device\0\u{1}status\0\u{1}note\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{1}user\0\u{1}device\0\u{1}status\0\u{1}note\0\u{1}identity\0\u{1}taken\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2384,6 +2611,8 @@ nonisolated extension MeshEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 3: try { try decoder.decodeSingularStringField(value: &self.device) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.status) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.note) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.identity) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.taken) }()
       default: break
       }
     }
@@ -2405,6 +2634,12 @@ nonisolated extension MeshEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if !self.note.isEmpty {
       try visitor.visitSingularStringField(value: self.note, fieldNumber: 5)
     }
+    if self.identity != 0 {
+      try visitor.visitSingularUInt64Field(value: self.identity, fieldNumber: 6)
+    }
+    if self.taken != 0 {
+      try visitor.visitSingularUInt64Field(value: self.taken, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2414,6 +2649,8 @@ nonisolated extension MeshEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.device != rhs.device {return false}
     if lhs.status != rhs.status {return false}
     if lhs.note != rhs.note {return false}
+    if lhs.identity != rhs.identity {return false}
+    if lhs.taken != rhs.taken {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2421,7 +2658,7 @@ nonisolated extension MeshEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension MeshOwnerSaid: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".OwnerSaid"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}owner\0\u{1}version\0\u{1}kind\0\u{1}from\0\u{1}entries\0\u{1}removed\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}owner\0\u{1}version\0\u{1}kind\0\u{1}from\0\u{1}entries\0\u{1}removed\0\u{1}part\0\u{1}more\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2435,6 +2672,8 @@ nonisolated extension MeshOwnerSaid: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.from) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.entries) }()
       case 6: try { try decoder.decodeRepeatedUInt64Field(value: &self.removed) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.part) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.more) }()
       default: break
       }
     }
@@ -2463,6 +2702,12 @@ nonisolated extension MeshOwnerSaid: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.removed.isEmpty {
       try visitor.visitPackedUInt64Field(value: self.removed, fieldNumber: 6)
     }
+    if self.part != 0 {
+      try visitor.visitSingularUInt32Field(value: self.part, fieldNumber: 7)
+    }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2473,6 +2718,8 @@ nonisolated extension MeshOwnerSaid: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.from != rhs.from {return false}
     if lhs.entries != rhs.entries {return false}
     if lhs.removed != rhs.removed {return false}
+    if lhs.part != rhs.part {return false}
+    if lhs.more != rhs.more {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2507,6 +2754,115 @@ nonisolated extension MeshAnnouncement: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: MeshAnnouncement, rhs: MeshAnnouncement) -> Bool {
     if lhs.owners != rhs.owners {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshSessionTaken: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".SessionTaken"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}owner\0\u{1}session\0\u{1}identity\0\u{1}taken\0\u{1}successor\0\u{3}successor_session\0\u{1}hops\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._owner) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.session) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.identity) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.taken) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._successor) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.successorSession) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.hops) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._owner {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.session != 0 {
+      try visitor.visitSingularUInt64Field(value: self.session, fieldNumber: 2)
+    }
+    if self.identity != 0 {
+      try visitor.visitSingularUInt64Field(value: self.identity, fieldNumber: 3)
+    }
+    if self.taken != 0 {
+      try visitor.visitSingularUInt64Field(value: self.taken, fieldNumber: 4)
+    }
+    try { if let v = self._successor {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if self.successorSession != 0 {
+      try visitor.visitSingularUInt64Field(value: self.successorSession, fieldNumber: 6)
+    }
+    if self.hops != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hops, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshSessionTaken, rhs: MeshSessionTaken) -> Bool {
+    if lhs._owner != rhs._owner {return false}
+    if lhs.session != rhs.session {return false}
+    if lhs.identity != rhs.identity {return false}
+    if lhs.taken != rhs.taken {return false}
+    if lhs._successor != rhs._successor {return false}
+    if lhs.successorSession != rhs.successorSession {return false}
+    if lhs.hops != rhs.hops {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshAnnouncedMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AnnouncedMark"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}topology\0\u{1}round\0\u{1}cell\0\u{1}cells\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.topology) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.round) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.cell) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.cells) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.topology != 0 {
+      try visitor.visitSingularUInt64Field(value: self.topology, fieldNumber: 1)
+    }
+    if self.round != 0 {
+      try visitor.visitSingularUInt32Field(value: self.round, fieldNumber: 2)
+    }
+    if self.cell != 0 {
+      try visitor.visitSingularUInt32Field(value: self.cell, fieldNumber: 3)
+    }
+    if self.cells != 0 {
+      try visitor.visitSingularUInt32Field(value: self.cells, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshAnnouncedMark, rhs: MeshAnnouncedMark) -> Bool {
+    if lhs.topology != rhs.topology {return false}
+    if lhs.round != rhs.round {return false}
+    if lhs.cell != rhs.cell {return false}
+    if lhs.cells != rhs.cells {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2594,7 +2950,7 @@ nonisolated extension MeshRoomMember: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeJoined"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{18}receipts\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{13}settling\0\u{2}\u{5}receipts\0")
 
   fileprivate class _StorageClass {
     var _generation: UInt64 = 0
@@ -2603,6 +2959,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _count: UInt32 = 0
     var _lastSeen: Int64 = 0
     var _typing: [String] = []
+    var _settling: Bool = false
     var _receipts: MeshReceiptsChanged? = nil
 
       // This property is used as the initial default value for new instances of the type.
@@ -2620,6 +2977,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _count = source._count
       _lastSeen = source._lastSeen
       _typing = source._typing
+      _settling = source._settling
       _receipts = source._receipts
     }
   }
@@ -2645,6 +3003,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._count) }()
         case 5: try { try decoder.decodeSingularInt64Field(value: &_storage._lastSeen) }()
         case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._typing) }()
+        case 25: try { try decoder.decodeSingularBoolField(value: &_storage._settling) }()
         case 30: try { try decoder.decodeSingularMessageField(value: &_storage._receipts) }()
         default: break
         }
@@ -2676,6 +3035,9 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._typing.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._typing, fieldNumber: 6)
       }
+      if _storage._settling != false {
+        try visitor.visitSingularBoolField(value: _storage._settling, fieldNumber: 25)
+      }
       try { if let v = _storage._receipts {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
       } }()
@@ -2694,6 +3056,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._count != rhs_storage._count {return false}
         if _storage._lastSeen != rhs_storage._lastSeen {return false}
         if _storage._typing != rhs_storage._typing {return false}
+        if _storage._settling != rhs_storage._settling {return false}
         if _storage._receipts != rhs_storage._receipts {return false}
         return true
       }
@@ -2868,7 +3231,7 @@ nonisolated extension MeshDelivery: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension MeshMembersChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".MembersChanged"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}joined\0\u{1}updated\0\u{1}left\0\u{1}count\0\u{3}last_seen\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}joined\0\u{1}updated\0\u{1}left\0\u{1}count\0\u{3}last_seen\0\u{2}\u{13}large\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2882,6 +3245,7 @@ nonisolated extension MeshMembersChanged: SwiftProtobuf.Message, SwiftProtobuf._
       case 4: try { try decoder.decodeRepeatedStringField(value: &self.left) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
+      case 25: try { try decoder.decodeSingularBoolField(value: &self.large) }()
       default: break
       }
     }
@@ -2906,6 +3270,9 @@ nonisolated extension MeshMembersChanged: SwiftProtobuf.Message, SwiftProtobuf._
     if self.lastSeen != 0 {
       try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 6)
     }
+    if self.large != false {
+      try visitor.visitSingularBoolField(value: self.large, fieldNumber: 25)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2916,6 +3283,82 @@ nonisolated extension MeshMembersChanged: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.left != rhs.left {return false}
     if lhs.count != rhs.count {return false}
     if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs.large != rhs.large {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshMemberList: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MemberList"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}members\0\u{1}count\0\u{3}last_seen\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.generation) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.generation != 0 {
+      try visitor.visitSingularUInt64Field(value: self.generation, fieldNumber: 1)
+    }
+    if !self.members.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 2)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 3)
+    }
+    if self.lastSeen != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshMemberList, rhs: MeshMemberList) -> Bool {
+    if lhs.generation != rhs.generation {return false}
+    if lhs.members != rhs.members {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshHiddenSaid: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".HiddenSaid"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hidden\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.hidden) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.hidden != false {
+      try visitor.visitSingularBoolField(value: self.hidden, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshHiddenSaid, rhs: MeshHiddenSaid) -> Bool {
+    if lhs.hidden != rhs.hidden {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
