@@ -36,11 +36,12 @@ extension ClientSession {
     private func advance(_ room: String) {
         guard !isEnded, let catchUp = catchUps[room], !catchUp.isReading, catchUp.held == nil else { return }
         guard let leaf = cell.leaves[room], let head = leaf.head, Clock.now() >= catchUp.retryAt else { return }
-        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head { return goLive(leaf) }
+        // Not fed again either while much waits: whoever stands at the head would fall behind with the next message, and each time hold more.
         guard stage == .live else {
             connection.wantsDrain = true
             return
         }
+        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head { return goLive(leaf) }
         catchUps[room]?.isReading = true
         let number = catchUp.number
         // Most of those who come back have missed nothing: nobody has to be asked.

@@ -23,7 +23,6 @@ struct LoggedWriter: Sendable {
             let ids = try keys.map { try client.post(.publish(.text(room, text, key: $0))) }
             for id in ids { try await note(id, room) }
         }
-        await client.close()
     }
 
     /// - Returns: when it was sent, just before it was.
