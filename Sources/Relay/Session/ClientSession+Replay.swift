@@ -41,7 +41,10 @@ extension ClientSession {
             connection.wantsDrain = true
             return
         }
-        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head { return goLive(leaf) }
+        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head {
+            // A cell that is behind what the client has seen elsewhere feeds it when it has caught up: not with the same once more.
+            return cursor == head ? goLive(leaf) : ()
+        }
         catchUps[room]?.isReading = true
         let number = catchUp.number
         // Most of those who come back have missed nothing: nobody has to be asked.
@@ -83,7 +86,7 @@ extension ClientSession {
         switch opening {
         case .welcome:
             catchUps[leaf.name]?.held = page
-            resumption?.settle(leaf.name, recovered: page.recovered, head: leaf.head ?? .zero)
+            resumption?.settle(leaf.name, recovered: page.recovered, head: max(leaf.head ?? .zero, page.head))
             return
         case .reply(let id): introduce(page, leaf) { $0.reply(id, .subscribed($1)) }
         case .push: introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
@@ -107,7 +110,9 @@ extension ClientSession {
         var subscribed = state(of: leaf, subscriptions[leaf.name]?.interest ?? [])
         subscribed.receipts = receipts
         subscribed.recovered = page.recovered
-        subscribed.replayed = UInt32(clamping: replayed(page, upTo: leaf.head ?? .zero))
+        let head = max(leaf.head ?? .zero, page.head)
+        subscribed.head = RelayPosition(head)
+        subscribed.replayed = UInt32(clamping: replayed(page, upTo: head))
         return subscribed
     }
 
@@ -152,7 +157,8 @@ extension ClientSession {
             guard isWhole else { break }
             cursor = max(cursor, item.end)
         }
-        catchUps[leaf.name]?.cursor = isWhole ? max(cursor, page.reached) : cursor
+        // Nobody stands beyond what there is: who came with a position that never was goes on from the head.
+        catchUps[leaf.name]?.cursor = min(isWhole ? max(cursor, page.reached) : cursor, max(head, page.head))
         clock.spoke(now: Clock.now())
         cell.queueFlush(connection)
         cell.queueCatchUp(self)

@@ -78,7 +78,8 @@ extension RootRole {
             last = stored.position
         }
         let reached = items.map(\.end).max() ?? position ?? found.head
-        return ReplayPage(items: items, recovered: gaps.isEmpty, reached: reached, head: found.head)
+        // The head may have been read before the messages.
+        return ReplayPage(items: items, recovered: gaps.isEmpty, reached: reached, head: max(found.head, last ?? .zero))
     }
 }
 
