@@ -38,7 +38,10 @@ extension ClientSession {
         guard !isEnded, let catchUp = catchUps[room], !catchUp.isReading, let leaf = cell.leaves[room] else { return }
         if let page = catchUp.held { return release(page, catchUp, leaf) }
         guard let head = leaf.head, Clock.now() >= catchUp.retryAt else { return giveUpIfLate(catchUp, room) }
-        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head { return finish(leaf) }
+        if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head {
+            // A cell that is behind what the client has seen elsewhere feeds it when it has come there: not with the same once more.
+            return cursor == head ? finish(leaf) : ()
+        }
         guard hasRoom(stage == .live) else { return }
         catchUps[room]?.isReading = true
         let number = catchUp.number
@@ -102,7 +105,7 @@ extension ClientSession {
         if resumption?.hold(bytes) == true { catchUps[leaf.name]?.held = page }
         // Not read before the welcome.
         catchUps[leaf.name]?.isReading = true
-        resumption?.settle(leaf.name, recovered: page.recovered, head: leaf.head ?? .zero)
+        resumption?.settle(leaf.name, recovered: page.recovered, head: max(leaf.head ?? .zero, page.head))
         settleResumption()
     }
 
@@ -142,7 +145,9 @@ extension ClientSession {
         var subscribed = state(of: leaf, subscriptions[leaf.name]?.interest ?? [])
         subscribed.receipts = receipts
         subscribed.recovered = page.recovered
-        subscribed.replayed = UInt32(clamping: replayed(page, upTo: leaf.head ?? .zero))
+        let head = max(leaf.head ?? .zero, page.head)
+        subscribed.head = RelayPosition(head)
+        subscribed.replayed = UInt32(clamping: replayed(page, upTo: head))
         return subscribed
     }
 
@@ -172,7 +177,8 @@ extension ClientSession {
             guard isWhole else { break }
             cursor = max(cursor, item.end)
         }
-        let reached = isWhole ? max(cursor, page.reached) : cursor
+        // Nobody stands beyond what there is: whoever came with a position that never was goes on from the head.
+        let reached = min(isWhole ? max(cursor, page.reached) : cursor, max(head, page.head))
         // A page that leads nowhere is not asked for again at once.
         if reached == catchUps[leaf.name]?.cursor { catchUps[leaf.name]?.retryAt = Clock.now() + Self.replayRetry }
         catchUps[leaf.name]?.cursor = reached

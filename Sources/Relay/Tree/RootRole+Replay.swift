@@ -82,7 +82,9 @@ extension RootRole {
             last = stored.position
         }
         // A room that keeps nothing has been read to its end.
-        let reached = items.map(\.end).max() ?? max(position ?? .zero, found.head)
+        let end = items.map(\.end).max() ?? found.head
+        // A gap may reach beyond what there is: the reader has been where this log never came to.
+        let reached = min(end, max(found.head, last ?? .zero))
         return ReplayPage(items: items, recovered: gaps.isEmpty, reached: reached, head: found.head)
     }
 }
