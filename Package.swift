@@ -134,13 +134,16 @@ let package = Package(
             ["MeshCore", "Presence", "Push", "Relay", "Rooms", "Session", "Store", "Transport", "View", "Wire", jwt, nioCore, protobuf]),
         tests("OperationsTests", ["MeshCore", "Operations", "HeliographClient", "TLS", logging, nioCore, nioPosix, nioHTTP1]),
         tests("FaultProxyTests", ["FaultProxy", "MeshCore", nioCore, nioPosix]),
-        tests("LocalMeshTests", ["FaultProxy", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore], exclude: ["Fakes"]),
+        tests(
+            "LocalMeshTests", ["FaultProxy", "LocalMesh", "MeshConfiguration", "MeshCore", "TLS", "heliograph", jwt, nioCore],
+            exclude: ["Fakes"]),
         tests("HeliographClientTests", ["HeliographClient", "MeshCore", "Wire", "TLS", "HTTP2", nioCore, nioEmbedded, nioPosix]),
         tests("BenchmarksTests", ["Benchmarks", "HTTP2", "MeshCore", "Wire", nioCore, nioPosix]),
         tests(
             "SystemTests",
             [
-                "FaultProxy", "HeliographClient", "HistoryChecker", "LocalMesh", "MeshConfiguration", "MeshCore", "PushServers", "TLS", "Wire",
+                "FaultProxy", "HeliographClient", "HistoryChecker", "LocalMesh", "MeshConfiguration", "MeshCore", "PushServers", "TLS",
+                "Wire",
                 "heliograph", jwt, nioCore, nioHTTP1, nioPosix, protobuf,
             ],
             exclude: ["Python"]),

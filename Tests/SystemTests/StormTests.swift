@@ -3,7 +3,6 @@ import LocalMesh
 import MeshCore
 import SwiftProtobuf
 import Synchronization
-import SwiftProtobuf
 import Testing
 import Wire
 
