@@ -51,6 +51,11 @@ public enum NameRules {
         guard !id.isEmpty else { throw .empty }
         guard id.utf8.count <= bytesMax else { throw .tooLong }
         for scalar in id.unicodeScalars {
+            // Nearly all ids are ASCII: for them Unicode's tables are not asked.
+            if scalar.isASCII {
+                guard scalar.value > 0x20, scalar.value != 0x7F else { throw .forbiddenCharacter }
+                continue
+            }
             let properties = scalar.properties
             guard !properties.isWhitespace, properties.generalCategory != .control else { throw .forbiddenCharacter }
         }

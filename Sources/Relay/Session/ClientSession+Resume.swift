@@ -12,6 +12,8 @@ extension ClientSession {
     func resume(_ entries: [RelayResume], _ grants: Grants, welcome: @escaping ([RelayResumed]) -> Void) {
         let resumption = Resumption(proceed: welcome)
         self.resumption = resumption
+        // All are expected before the first is looked at: one that is known at once must not be taken for all.
+        for entry in entries where subscriptions[entry.room] == nil { resumption.expect(entry.room) }
         for entry in entries where subscriptions[entry.room] == nil { begin(entry, grants, resumption) }
         settleResumption()
         let bound = NIOLoopBound(self, eventLoop: cell.loop)
@@ -19,7 +21,6 @@ extension ClientSession {
     }
 
     private func begin(_ entry: RelayResume, _ grants: Grants, _ resumption: Resumption) {
-        resumption.expect(entry.room)
         do throws(RequestFault) {
             let interest = try interest(in: entry.room, presence: entry.presence, typing: entry.typing, receipts: entry.receipts, grants)
             guard subscriptions.count < min(cell.context.limits.subscriptionsPerSessionMax, Resumption.roomsMax) else {

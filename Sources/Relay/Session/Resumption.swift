@@ -16,6 +16,7 @@ final class Resumption {
     init(proceed: @escaping ([RelayResumed]) -> Void) { self.proceed = proceed }
 
     func expect(_ room: String) {
+        guard outcomes[room] == nil else { return }
         rooms.append(room)
         outcomes[room] = .with {
             $0.room = room

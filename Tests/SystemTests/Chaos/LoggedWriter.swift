@@ -20,7 +20,7 @@ struct LoggedWriter: Sendable {
         for _ in stride(from: 0, to: count, by: Self.batch) {
             let keys = (0..<Self.batch).map { _ in MeshUnderTest.unique("key") }
             for key in keys { log.record(.published(client: client.user, room: room, key: key, text: text)) }
-            let ids = try client.post(keys.map { .publish(.text(room, text, key: $0)) })
+            let ids = try keys.map { try client.post(.publish(.text(room, text, key: $0))) }
             for id in ids { try await note(id, room) }
         }
         await client.close()

@@ -10,7 +10,7 @@ import Wire
 @Suite(
     "A slow reader in a busy room", .serialized, .mesh(yaml: "limits:\n  maxServerFrameBytes: 128KiB\n  outboxBytesMax: 512KiB"),
     .timeLimit(.minutes(3)))
-struct SlowReaderTests {
+struct BusyRoomTests {
     private static let readers = 999
     private static let messagesEach = 40
     /// Far more than the relay may hold for one client: what is sent to the slow one while it does not read.
