@@ -109,7 +109,7 @@ struct Dialect: Sendable {
         return Array(buffer.readableBytesView)
     }
 
-    private func message(_ frame: RelayClientFrame) throws -> [UInt8] {
+    func message(_ frame: RelayClientFrame) throws -> [UInt8] {
         guard let encoding else { return [] }
         var payload = ByteBuffer()
         try ClientFrameEncoder.append(frame, encoding: encoding, to: &payload)

@@ -56,9 +56,11 @@ public struct DirectReceipts: Sendable {
 
     /// A message was appended to the inbox. Call in order.
     public mutating func appended(_ message: Sent) {
-        if floor == nil {
-            let isFirst = message.position.seq <= 1
-            floor = isFirst ? .zero : Position(epoch: message.position.epoch, seq: message.position.seq - 1)
+        if floor == nil { floor = message.position.seq <= 1 ? .zero : message.position.predecessor }
+        if let last = sent.last, !last.position.isFollowed(by: message.position) {
+            // What came between was appended by a try that nobody heard of: it is read when it is asked for.
+            sent.removeAll()
+            floor = message.position.predecessor
         }
         sent.append(message)
         if sent.count > Self.most { floor = sent.removeFirst().position }

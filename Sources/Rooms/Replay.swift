@@ -28,14 +28,14 @@ public struct ReplayPage<Message: Sendable>: Sendable {
     public var recovered: Bool
     /// Everything after the start and up to here is in the items.
     public var reached: Position
-    /// The newest position known to whoever answered. Below `reached` when a gap ends at a position that never was.
+    /// The newest position known to whoever answered.
     public var head: Position
 
     public init(items: [Item], recovered: Bool, reached: Position, head: Position) {
         self.items = items
         self.recovered = recovered
         self.reached = reached
-        self.head = head
+        self.head = max(head, reached)
     }
 
     public var hasMore: Bool { reached < head }

@@ -6,12 +6,17 @@ public struct ReplayShelf<Message: Sendable>: Sendable {
     private struct Page: Sendable {
         var start: ReplayStart
         var page: ReplayPage<Message>
+        var bytes: Int
         var keptUntil: Instant
     }
 
     public var tail: Tail<Message>
     private var pages: [Page] = []
-    private var flights: Set<ReplayStart> = []
+    /// With what was known to be forgotten when they began.
+    private var flights: [ReplayStart: UInt64] = [:]
+    private var forgotten: UInt64 = 0
+    /// Of the pages.
+    public private(set) var pageBytes = 0
     private let limits: ReplayPageLimits
 
     static var pagesMax: Int { 16 }
@@ -35,8 +40,8 @@ public struct ReplayShelf<Message: Sendable>: Sendable {
 
     /// The request to wait for: one under way that will most likely bring it, or else `start` itself, which is then to be asked for.
     public mutating func fly(_ start: ReplayStart) -> (flight: ReplayStart, isNew: Bool) {
-        if let flight = flights.first(where: { covers($0, start) }) { return (flight, false) }
-        flights.insert(start)
+        if let flight = flights.keys.first(where: { covers($0, start) }) { return (flight, false) }
+        flights[start] = forgotten
         return (start, true)
     }
 
@@ -46,19 +51,32 @@ public struct ReplayShelf<Message: Sendable>: Sendable {
         return a.epoch == b.epoch && a != .zero && b.seq > a.seq && b.seq - a.seq <= UInt64(limits.messagesMax / 2)
     }
 
-    public mutating func landed(_ flight: ReplayStart, _ page: ReplayPage<Message>?, now: Instant) {
-        flights.remove(flight)
+    /// A request was answered. False if what it brings must not be told any more: `forget` was called meanwhile.
+    ///
+    /// - Parameters:
+    ///   - page: nil if it could not be had.
+    ///   - bytes: of its messages; nil if there is no room to keep it.
+    public mutating func landed(_ flight: ReplayStart, _ page: ReplayPage<Message>?, bytes: Int?, now: Instant) -> Bool {
+        let begunAt = flights.removeValue(forKey: flight)
         expire(now: now)
-        guard let page, !page.items.isEmpty else { return }
-        if pages.count >= Self.pagesMax { pages.removeFirst() }
-        pages.append(Page(start: flight, page: page, keptUntil: now + Self.keptFor))
+        guard begunAt == forgotten else { return false }
+        guard let page, let bytes, !page.items.isEmpty else { return true }
+        if pages.count >= Self.pagesMax { pageBytes -= pages.removeFirst().bytes }
+        pages.append(Page(start: flight, page: page, bytes: bytes, keptUntil: now + Self.keptFor))
+        pageBytes += bytes
+        return true
     }
 
-    public mutating func expire(now: Instant) { pages.removeAll { $0.keptUntil <= now } }
+    public mutating func expire(now: Instant) {
+        pages.removeAll { $0.keptUntil <= now }
+        pageBytes = pages.reduce(0) { $0 + $1.bytes }
+    }
 
     /// Nothing of the room may be replayed any more.
     public mutating func forget() {
         tail.forget()
         pages = []
+        pageBytes = 0
+        forgotten += 1
     }
 }

@@ -7,7 +7,10 @@ import Wire
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure Heliograph on this machine.",
-        subcommands: [BenchFanoutCommand.self, BenchConnectCommand.self, BenchPublishCommand.self, BenchResumeCommand.self])
+        subcommands: [
+            BenchFanoutCommand.self, BenchConnectCommand.self, BenchPublishCommand.self, BenchResumeCommand.self,
+            BenchPresenceCommand.self,
+        ])
 
     /// Prints what a benchmark has found, or why it has found nothing.
     static func report(_ body: () throws -> String) throws {

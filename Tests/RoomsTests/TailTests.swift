@@ -110,17 +110,18 @@ private func texts(_ page: ReplayPage<String>?) -> [String]? { page.map { $0.mes
         #expect(shelf.fly(.after(at(9))) == (.after(at(9)), true))
         #expect(shelf.fly(.after(at(400))) == (.after(at(400)), true))
         #expect(shelf.fly(.last(5)) == (.last(5), true))
-        shelf.landed(.after(at(10)), makePage(11...20), now: .zero)
+        _ = shelf.landed(.after(at(10)), makePage(11...20), bytes: 10, now: .zero)
         #expect(texts(shelf.page(.after(at(10))))?.count == 10)
         #expect(texts(shelf.page(.after(at(14)))) == ["15", "16", "17", "18", "19", "20"])
         #expect(shelf.page(.after(at(20))) == nil)
-        shelf.landed(.after(at(9)), nil, now: .zero)
+        _ = shelf.landed(.after(at(9)), nil, bytes: 10, now: .zero)
         #expect(shelf.fly(.after(at(10))).isNew)
     }
 
     @Test("a page with a gap serves those who start before it with the gap, those after it without") func gap() {
         var shelf = makeShelf()
-        shelf.landed(.after(at(0)), makePage(5...8, recovered: false), now: .zero)
+        _ = shelf.fly(.after(at(0)))
+        _ = shelf.landed(.after(at(0)), makePage(5...8, recovered: false), bytes: 10, now: .zero)
         #expect(shelf.page(.after(at(0)))?.recovered == false)
         #expect(shelf.page(.after(at(4)))?.recovered == true)
         #expect(shelf.page(.after(at(2))) == nil)
@@ -128,20 +129,38 @@ private func texts(_ page: ReplayPage<String>?) -> [String]? { page.map { $0.mes
 
     @Test("pages are kept for a moment only, and only some") func bounds() {
         var shelf = makeShelf()
-        shelf.landed(.last(3), makePage(5...8), now: .zero)
+        _ = shelf.fly(.last(3))
+        _ = shelf.landed(.last(3), makePage(5...8), bytes: 10, now: .zero)
         #expect(shelf.page(.last(3)) != nil)
         shelf.expire(now: .zero + ReplayShelf<String>.keptFor)
         #expect(shelf.isEmpty)
-        for number in 0..<100 { shelf.landed(.last(number), makePage(5...8), now: .zero) }
-        #expect(shelf.page(.last(0)) == nil && shelf.page(.last(99)) != nil)
+        for number in 0..<100 {
+            _ = shelf.fly(.last(number))
+            _ = shelf.landed(.last(number), makePage(5...8), bytes: 10, now: .zero)
+        }
+        #expect(shelf.page(.last(0)) == nil && shelf.page(.last(99)) != nil && shelf.pageBytes == 160)
         shelf.forget()
         #expect(shelf.isEmpty && shelf.page(.last(99)) == nil)
+    }
+
+    @Test("what was asked for before everything was forgotten is neither kept nor told") func forgottenMeanwhile() {
+        var shelf = makeShelf()
+        _ = shelf.fly(.last(1))
+        shelf.forget()
+        let isToBeTold = shelf.landed(.last(1), makePage(5...8), bytes: 10, now: .zero)
+        #expect(!isToBeTold && shelf.isEmpty && shelf.pageBytes == 0)
+        _ = shelf.fly(.last(1))
+        let isFresh = shelf.landed(.last(1), makePage(5...8), bytes: 10, now: .zero)
+        #expect(isFresh && shelf.pageBytes == 10)
+        _ = shelf.fly(.last(2))
+        let isTold = shelf.landed(.last(2), makePage(5...8), bytes: nil, now: .zero)
+        #expect(isTold && shelf.pageBytes == 10 && shelf.page(.last(2)) == nil)
     }
 
     @Test("what could not be had is asked for again") func failed() {
         var shelf = makeShelf()
         _ = shelf.fly(.last(1))
-        shelf.landed(.last(1), nil, now: .zero)
+        _ = shelf.landed(.last(1), nil, bytes: 10, now: .zero)
         #expect(shelf.page(.last(1)) == nil && shelf.fly(.last(1)).isNew)
     }
 }

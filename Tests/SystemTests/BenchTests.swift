@@ -51,6 +51,20 @@ import Testing
         var ratios: [Ratio]
     }
 
+    private struct Presence: Decodable {
+        struct Run: Decodable {
+            var members: Int
+            var changesPerSecond: Double
+            var redisCallsPerChange: Double
+            var pushesPerSecond: Double
+        }
+        struct Memory: Decodable {
+            var members: Int
+        }
+        var runs: [Run]
+        var memory: [Memory]
+    }
+
     private func bench<Report: Decodable>(_ arguments: String...) async throws -> Report {
         let result = try await Program.run(Program.heliograph, ["bench"] + arguments + ["--json"], within: .seconds(60))
         try #require(result.code == 0, "\(result.errors)")
@@ -96,12 +110,20 @@ import Testing
         #expect(report.ratios.allSatisfy { $0.rounds.count == 1 })
     }
 
+    @Test("joins and leaves of a room, small and large") func presence() async throws {
+        let report: Presence = try await bench("presence", "--members", "10,600", "--concurrency", "4", "--seconds", "0.3", "--rounds", "1")
+        #expect(report.runs.map(\.members) == [10, 600] && report.memory.map(\.members) == [10, 600])
+        #expect(report.runs.allSatisfy { $0.changesPerSecond > 0 && $0.redisCallsPerChange > 0 && $0.redisCallsPerChange < 1 })
+        #expect(report.runs.allSatisfy { $0.pushesPerSecond > 0 })
+    }
+
     @Test(
         "what cannot be measured is refused",
         arguments: [
             ["fanout", "--transport", "carrier-pigeon"], ["fanout", "--transport", "h2", "--streams", "0"],
             ["fanout", "--transport", "h2", "--baseline-only"], ["fanout", "--encoding", "xml"], ["connect", "--transport", "ws-resumed"],
-            ["connect", "--concurrency", "0"], ["publish", "--rooms", "65"], ["publish", "--window", "1025"], ["resume", "--missed", "0"],
+            ["connect", "--concurrency", "0"], ["presence", "--members", "0"], ["presence", "--seconds", "30"],
+            ["publish", "--rooms", "65"], ["publish", "--window", "1025"], ["resume", "--missed", "0"],
         ]) func refused(arguments: [String]) async throws
     {
         let result = try await Program.run(Program.heliograph, ["bench"] + arguments)

@@ -68,19 +68,18 @@ extension QuietMesh {
 
         @Test("the end of an invisible session moves no last-seen") func lastSeen() async throws {
             let observer = try await TestClient.connect(mesh.node("us-east"), as: MeshUnderTest.unique("observer"))
+            _ = try await observer.watch([alice])
             let visible = try await TestClient.connect(mesh.node("eu-west"), as: alice)
+            _ = try await observer.userPresence(of: alice, .online, after: 0)
+            let mark = observer.mark
             await visible.close()
-            let before = try await eventually("she was seen") {
-                let state = try await observer.watch([alice]).first
-                try await observer.done(.unwatch(.with { $0.users = [alice] }))
-                return state?.status == .offline && state?.lastSeen ?? 0 > 0 ? state : nil
-            }
+            let before = try await observer.userPresence(of: alice, .offline, after: mark)
+            #expect(before.lastSeen > 0)
             let hidden = try await TestClient.connect(mesh.node("eu-west"), as: alice, status: .invisible)
             try await hidden.ping()
             await hidden.close()
             // Her home has heard of her end when it shows her next session.
             let again = try await TestClient.connect(mesh.node("eu-west"), as: alice)
-            _ = try await observer.watch([alice])
             _ = try await eventually("she is shown") { try await observer.watch([alice]).first?.status == .online }
             #expect(try await observer.watch([alice]).first?.lastSeen == before.lastSeen)
             await again.close()

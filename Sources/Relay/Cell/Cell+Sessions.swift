@@ -134,7 +134,8 @@ extension Cell {
 
     func report() -> CellReport {
         CellReport(
-            figures: figures, drops: drops, store: store.figures, storeState: store.state, sessions: sessions.count, rooms: leaves.count,
+            figures: figures, drops: drops, store: store.figures, storeState: store.state, sessions: sessions.count,
+            lingeringSessions: lingering.count, rooms: leaves.count,
             hubs: hubs.count, rootedRooms: hubs.values.reduce(0) { $0 + ($1.root == nil ? 0 : 1) }, requests: requests.count,
             tailBytes: tailBytes, admissionQueue: admission.waiting, storeGateWaiting: storeGate.waitingCount, doors: doors,
             multiplexers: tools.multiplexerCount, sends: tools.meter.sends, sentBytes: tools.meter.bytes,

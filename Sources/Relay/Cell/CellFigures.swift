@@ -63,6 +63,8 @@ struct CellReport: Sendable {
     var store: StoreFigures
     var storeState: StoreState
     var sessions: Int
+    /// That have ended and are still shown.
+    var lingeringSessions: Int
     var rooms: Int
     var hubs: Int
     var rootedRooms: Int

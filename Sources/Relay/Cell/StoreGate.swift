@@ -8,6 +8,7 @@ final class StoreGate {
     private let most: Int
     private var inFlight = 0
     private var waiting: Deque<() -> EventLoopFuture<Void>> = []
+    private var isPumping = false
 
     init(most: Int) { self.most = most }
 
@@ -19,17 +20,23 @@ final class StoreGate {
     ///
     /// - Parameter call: the future that it returns is of the cell's loop and says when the call has ended, whatever came of it.
     func run(_ call: @escaping () -> EventLoopFuture<Void>) {
-        guard isOpen else { return waiting.append(call) }
-        start(call)
+        waiting.append(call)
+        pump()
     }
 
-    private func start(_ call: () -> EventLoopFuture<Void>) {
-        inFlight += 1
-        call().assumeIsolated().whenComplete { _ in self.ended() }
+    /// A loop: calls that end at once, of which there may be thousands, must not begin each other.
+    private func pump() {
+        guard !isPumping else { return }
+        isPumping = true
+        defer { isPumping = false }
+        while isOpen, let next = waiting.popFirst() {
+            inFlight += 1
+            next().assumeIsolated().whenComplete { _ in self.ended() }
+        }
     }
 
     private func ended() {
         inFlight -= 1
-        if let next = waiting.popFirst() { start(next) }
+        pump()
     }
 }

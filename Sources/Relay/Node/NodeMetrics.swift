@@ -38,6 +38,9 @@ extension RunningNode {
             .counter("heliograph_tls_handshakes_total", help: "TLS handshakes with clients.", total(\.figures.tlsHandshakes)),
             .counter(
                 "heliograph_tls_resumptions_total", help: "Those that resumed an earlier TLS session.", total(\.figures.tlsResumptions)),
+            .gauge(
+                "heliograph_lingering_sessions", help: "Sessions that have ended and are still shown, because they may come back.",
+                sum(\.lingeringSessions)),
             .gauge("heliograph_rooms", help: "Rooms with a session, or a watcher, on a cell of this node.", sum(\.rooms)),
             .gauge("heliograph_room_hubs", help: "Rooms for which this node is a level of the tree.", sum(\.hubs)),
             .gauge("heliograph_rooted_rooms", help: "Rooms rooted on this node.", sum(\.rootedRooms)),

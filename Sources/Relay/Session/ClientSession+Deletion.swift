@@ -15,7 +15,8 @@ extension ClientSession {
 
     /// A subscription that waits for the room's state goes on: it begins after the deletion.
     func roomDeleted(_ room: String) {
-        guard subscriptions[room]?.isLive == true else { return }
+        let wasTold = subscriptions[room]?.isLive == true || catchUps[room].map { $0.opening == nil } ?? false
+        guard wasTold else { return }
         leave(room)
         push(
             .with {

@@ -141,6 +141,7 @@ extension ClientSession {
     /// - Parameter lingering: how long others still see her there; nil: not at all.
     func leaveEverything(lingeringFor lingering: TimeSpan?) {
         guard grants != nil, !hasLeft else { return }
+        resumption = nil
         stopTyping()
         let rooms = [NameRules.inbox(of: user)] + subscriptions.keys.filter { $0 != NameRules.inbox(of: user) }
         for room in Array(subscriptions.keys) { detach(from: room) }
@@ -167,7 +168,7 @@ extension ClientSession {
     /// Nothing more comes from the room.
     private func detach(from room: String) {
         awaitsOwnJoin.remove(room)
-        catchUps[room] = nil
+        if let catchUp = catchUps.removeValue(forKey: room), case .reply(let id)? = catchUp.opening { fail(id, Self.leftTooSoon) }
         keptBack?.forget(room)
         guard let subscription = subscriptions.removeValue(forKey: room), let leaf = cell.leaves[room] else { return }
         if subscription.isLive { leaf.removeRecipient(connection) }

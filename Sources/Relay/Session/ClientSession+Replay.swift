@@ -1,5 +1,6 @@
 import MeshConfiguration
 import MeshCore
+import NIOCore
 import Presence
 import Rooms
 import Session
@@ -18,33 +19,30 @@ extension ClientSession {
         advance(room)
     }
 
+    /// Messages of a room that the session is fed with come from its history from now on. Not where nobody knows how far the room has come.
+    func fallBack(to leaf: LeafRoom) {
+        guard let head = leaf.head else { return }
+        leaf.removeRecipient(connection)
+        subscriptions[leaf.name]?.isLive = false
+        lastCatchUp += 1
+        catchUps[leaf.name] = CatchUp(number: lastCatchUp, start: .after(head), cursor: head, begunAt: Clock.now())
+    }
+
     /// Takes the next step in every room, as far as there is room for it.
     func advanceCatchUps() {
         tellKeptBack()
         for room in Array(catchUps.keys) { advance(room) }
     }
 
-    /// Messages of a room that the session is fed with come from its history from now on.
-    func fallBack(to leaf: LeafRoom) {
-        leaf.removeRecipient(connection)
-        subscriptions[leaf.name]?.isLive = false
-        lastCatchUp += 1
-        let head = leaf.head ?? .zero
-        catchUps[leaf.name] = CatchUp(number: lastCatchUp, start: .after(head), cursor: head, begunAt: Clock.now())
-    }
-
     private func advance(_ room: String) {
-        guard !isEnded, let catchUp = catchUps[room], !catchUp.isReading, catchUp.held == nil else { return }
-        guard let leaf = cell.leaves[room], let head = leaf.head, Clock.now() >= catchUp.retryAt else { return }
-        // Not fed again either while much waits: whoever stands at the head would fall behind with the next message, and each time hold more.
-        guard stage == .live else {
-            connection.wantsDrain = true
-            return
-        }
+        guard !isEnded, let catchUp = catchUps[room], !catchUp.isReading, let leaf = cell.leaves[room] else { return }
+        if let page = catchUp.held { return release(page, catchUp, leaf) }
+        guard let head = leaf.head, Clock.now() >= catchUp.retryAt else { return giveUpIfLate(catchUp, room) }
         if catchUp.opening == nil, let cursor = catchUp.cursor, cursor >= head {
-            // A cell that is behind what the client has seen elsewhere feeds it when it has caught up: not with the same once more.
-            return cursor == head ? goLive(leaf) : ()
+            // A cell that is behind what the client has seen elsewhere feeds it when it has come there: not with the same once more.
+            return cursor == head ? finish(leaf) : ()
         }
+        guard hasRoom(stage == .live) else { return }
         catchUps[room]?.isReading = true
         let number = catchUp.number
         // Most of those who come back have missed nothing: nobody has to be asked.
@@ -54,10 +52,17 @@ extension ClientSession {
         leaf.reader.read(catchUp.next) { [weak self] in self?.received($0, leaf, number) }
     }
 
-    private func goLive(_ leaf: LeafRoom) {
+    /// There is nothing left to read. Whoever was too slow takes in what waits before she is fed again.
+    private func finish(_ leaf: LeafRoom) {
+        guard hasRoom(ladder.isDrained(waiting: connection.waitingBytes)) else { return }
         catchUps[leaf.name] = nil
-        subscriptions[leaf.name]?.isLive = true
-        leaf.addRecipient(connection)
+        feed(from: leaf)
+    }
+
+    /// If not, the connection says when there is.
+    private func hasRoom(_ isThere: Bool) -> Bool {
+        if !isThere { connection.wantsDrain = true }
+        return isThere
     }
 
     private func received(_ answer: RoomReader.Answer, _ leaf: LeafRoom, _ number: UInt64) {
@@ -67,30 +72,59 @@ extension ClientSession {
         switch answer {
         case .failure(let refusal): refused(refusal, catchUp, room)
         case .success(let page):
-            guard let opening = catchUp.opening else { return take(page, leaf) }
-            catchUps[room]?.opening = nil
-            open(opening, page, leaf)
+            switch catchUp.opening {
+            case nil: take(page, leaf)
+            case .reply(let id)?: introduce(page, leaf) { $0.reply(id, .subscribed($1)) }
+            case .push?: introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
+            case .welcome?: hold(page, leaf)
+            }
         }
     }
 
     /// What cannot be had now is asked for again: it is not lost.
     private func refused(_ refusal: Refusal, _ catchUp: CatchUp, _ room: String) {
-        let now = Clock.now()
-        catchUps[room]?.retryAt = now + Self.replayRetry
-        guard case .reply(let id) = catchUp.opening, now - catchUp.begunAt >= cell.context.timings.requestDeadline else { return }
-        leave(room)
-        fail(id, RequestFault(refusal))
+        catchUps[room]?.retryAt = Clock.now() + Self.replayRetry
+        giveUpIfLate(catchUp, room, RequestFault(refusal))
     }
 
-    private func open(_ opening: CatchUp.Opening, _ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom) {
-        switch opening {
-        case .welcome:
-            catchUps[leaf.name]?.held = page
-            resumption?.settle(leaf.name, recovered: page.recovered, head: max(leaf.head ?? .zero, page.head))
-            return
-        case .reply(let id): introduce(page, leaf) { $0.reply(id, .subscribed($1)) }
-        case .push: introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
+    /// A request is answered in time, whatever the answer is.
+    private func giveUpIfLate(
+        _ catchUp: CatchUp, _ room: String, _ fault: RequestFault = .unavailable("the room's log cannot be read now")
+    ) {
+        guard case .reply(let id) = catchUp.opening, Clock.now() - catchUp.begunAt >= cell.context.timings.requestDeadline else { return }
+        catchUps[room] = nil
+        leave(room)
+        fail(id, fault)
+    }
+
+    // MARK: What the client is told first
+
+    /// Until the welcome is sent. What is too much to keep is read again behind it.
+    private func hold(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom) {
+        let bytes = page.messages.reduce(0) { $0 + $1.1.body.readableBytes }
+        if resumption?.hold(bytes) == true { catchUps[leaf.name]?.held = page }
+        // Not read before the welcome.
+        catchUps[leaf.name]?.isReading = true
+        resumption?.settle(leaf.name, recovered: page.recovered, head: max(leaf.head ?? .zero, page.head))
+        settleResumption()
+    }
+
+    /// The welcome is sent: what was held for it follows. It has no place for members, typing and receipts: who asked for any of them is
+    /// told as if she had subscribed, and so is who was told that the room is pending.
+    func welcomed(_ told: Set<String>) {
+        for (room, catchUp) in catchUps {
+            guard case .welcome? = catchUp.opening else { continue }
+            let saysAll = told.contains(room) && subscriptions[room]?.interest == [.messages]
+            catchUps[room]?.opening = saysAll ? nil : .push
+            if told.contains(room) { catchUps[room]?.isReading = false }
         }
+        advanceCatchUps()
+    }
+
+    private func release(_ page: ReplayPage<RoomMessage>, _ catchUp: CatchUp, _ leaf: LeafRoom) {
+        guard resumption == nil, hasRoom(stage == .live) else { return }
+        catchUps[leaf.name]?.held = nil
+        received(.success(page), leaf, catchUp.number)
     }
 
     /// Tells the state of the room, and what follows.
@@ -100,6 +134,7 @@ extension ClientSession {
         whenReceiptsKnown(leaf, interest) { [weak self] receipts in
             guard let self, !isEnded, catchUps[leaf.name]?.number == number else { return }
             catchUps[leaf.name]?.isReading = false
+            catchUps[leaf.name]?.opening = nil
             listen(to: leaf)
             say(self, opened(page, leaf, receipts))
             take(page, leaf)
@@ -122,21 +157,6 @@ extension ClientSession {
         return head > page.reached && head.seq > page.reached.seq ? here + (head.seq - page.reached.seq) : here
     }
 
-    /// The welcome is sent: what was held for it follows. It has no place for members, typing and receipts: who asked for any of them is
-    /// told as if she had subscribed.
-    func welcomed() {
-        for (room, catchUp) in catchUps {
-            if case .welcome? = catchUp.opening { catchUps[room]?.opening = .push }
-            guard let page = catchUp.held, let leaf = cell.leaves[room] else { continue }
-            catchUps[room]?.held = nil
-            guard subscriptions[room]?.interest != [.messages] else {
-                take(page, leaf)
-                continue
-            }
-            introduce(page, leaf) { session, subscribed in session.push(.with { $0.subscribed = subscribed }) }
-        }
-    }
-
     /// Sends what of a page this cell has come to, as far as there is room; what is newer comes to all of its sessions.
     private func take(_ page: ReplayPage<RoomMessage>, _ leaf: LeafRoom) {
         let head = leaf.head ?? .zero
@@ -157,8 +177,11 @@ extension ClientSession {
             guard isWhole else { break }
             cursor = max(cursor, item.end)
         }
-        // Nobody stands beyond what there is: who came with a position that never was goes on from the head.
-        catchUps[leaf.name]?.cursor = min(isWhole ? max(cursor, page.reached) : cursor, max(head, page.head))
+        // Nobody stands beyond what there is: whoever came with a position that never was goes on from the head.
+        let reached = min(isWhole ? max(cursor, page.reached) : cursor, max(head, page.head))
+        // A page that leads nowhere is not asked for again at once.
+        if reached == catchUps[leaf.name]?.cursor { catchUps[leaf.name]?.retryAt = Clock.now() + Self.replayRetry }
+        catchUps[leaf.name]?.cursor = reached
         clock.spoke(now: Clock.now())
         cell.queueFlush(connection)
         cell.queueCatchUp(self)

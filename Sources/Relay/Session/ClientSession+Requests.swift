@@ -73,11 +73,11 @@ extension ClientSession {
         guard subscriptions[ask.room] != nil || subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
             throw RequestFault(code: .resourceExhausted, message: "a session may be in that many rooms only", drop: .invalidRequest)
         }
-        // Whoever is in the room already has what is to be had: a replay would come out of order.
-        let start = subscriptions[ask.room] == nil && ask.hasFrom ? try start(of: ask.from) : nil
-        let leaf = enter(ask.room, interest)
+        let leaf = enter(ask.room, interest, from: ask.hasFrom ? try start(of: ask.from) : nil)
         leaf.whenCovered(interest) { [weak self] reached in
-            if reached, let start, self?.isNew(leaf) == true { return self?.replay(leaf.name, from: start, .reply(id)) ?? () }
+            if reached, let self, isNew(leaf), let start = subscriptions[leaf.name]?.start {
+                return replay(leaf.name, from: start, .reply(id))
+            }
             self?.whenReceiptsKnown(leaf, reached ? interest : []) {
                 self?.subscribed(leaf, interest, id: id, reached: reached, receipts: $0)
             }
@@ -106,10 +106,13 @@ extension ClientSession {
     }
 
     /// Makes the session a member of the room, or changes what it is told there.
-    func enter(_ room: String, _ interest: Interest) -> LeafRoom {
+    ///
+    /// - Parameter start: of those who enter. Whoever is in the room already has what is to be had, or waits for it: another replay would come
+    ///   out of order.
+    func enter(_ room: String, _ interest: Interest, from start: ReplayStart?) -> LeafRoom {
         let leaf = cell.leaf(room)
         let old = subscriptions[room]
-        subscriptions[room] = Subscription(interest: interest, isLive: old?.isLive ?? false)
+        subscriptions[room] = Subscription(interest: interest, isLive: old?.isLive ?? false, start: old == nil ? start : old?.start)
         // Announced before the join, so that the members with which it is answered include her.
         if old == nil { present(in: room) }
         leaf.add(interest)
@@ -118,25 +121,30 @@ extension ClientSession {
     }
 
     /// Nothing of the room has been sent or asked for yet.
-    private func isNew(_ leaf: LeafRoom) -> Bool { subscriptions[leaf.name]?.isLive == false && catchUps[leaf.name] == nil }
+    func isNew(_ leaf: LeafRoom) -> Bool { subscriptions[leaf.name]?.isLive == false && catchUps[leaf.name] == nil }
 
     private func subscribed(_ leaf: LeafRoom, _ interest: Interest, id: UInt32, reached: Bool, receipts: [RelayReceiptState]) {
         guard !isEnded else { return }
-        guard let subscription = subscriptions[leaf.name] else {
-            return fail(id, .unavailable("the subscription ended before the room's home was reached"))
-        }
+        guard subscriptions[leaf.name] != nil else { return fail(id, Self.leftTooSoon) }
         guard reached else {
-            if !subscription.isLive { leave(leaf.name) }
+            if isNew(leaf) { leave(leaf.name) }
             return fail(id, .unavailable("the room's home cannot be reached now"))
         }
-        if isNew(leaf) {
-            subscriptions[leaf.name]?.isLive = true
-            leaf.addRecipient(connection)
-        }
+        if isNew(leaf) { feed(from: leaf) }
         listen(to: leaf)
         var subscribed = state(of: leaf, interest)
         subscribed.receipts = receipts
         reply(id, .subscribed(subscribed))
+    }
+
+    static let leftTooSoon = RequestFault.unavailable("the subscription ended before the room's home was reached")
+
+    /// From now on the session gets what all get. One that reads too slowly as it is goes on with what is kept.
+    func feed(from leaf: LeafRoom) {
+        guard subscriptions[leaf.name]?.isLive == false else { return }
+        subscriptions[leaf.name]?.isLive = true
+        leaf.addRecipient(connection)
+        if stage >= .pulling { fallBack(to: leaf) }
     }
 
     func listen(to leaf: LeafRoom) {

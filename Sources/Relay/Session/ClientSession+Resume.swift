@@ -26,8 +26,7 @@ extension ClientSession {
             guard subscriptions.count < min(cell.context.limits.subscriptionsPerSessionMax, Resumption.roomsMax) else {
                 throw RequestFault(code: .resourceExhausted, message: "a hello resumes 2,000 rooms at most", drop: .invalidRequest)
             }
-            let leaf = enter(entry.room, interest)
-            awaitRoom(leaf, interest, from: .after(entry.position.place))
+            awaitRoom(enter(entry.room, interest, from: .after(entry.position.place)), interest)
         } catch {
             if let drop = error.drop { cell.drops.count(drop) }
             resumption.refuse(entry.room, error)
@@ -35,10 +34,11 @@ extension ClientSession {
     }
 
     /// Until the room can be reached: it is pending, not refused.
-    private func awaitRoom(_ leaf: LeafRoom, _ interest: Interest, from start: ReplayStart) {
+    private func awaitRoom(_ leaf: LeafRoom, _ interest: Interest) {
         leaf.whenCovered(interest) { [weak self] reached in
-            guard let self, !isEnded, subscriptions[leaf.name] != nil, catchUps[leaf.name] == nil else { return }
-            guard reached else { return awaitRoom(leaf, interest, from: start) }
+            // It may have subscribed meanwhile, or left and come again.
+            guard let self, !isEnded, isNew(leaf), let start = subscriptions[leaf.name]?.start else { return }
+            guard reached else { return awaitRoom(leaf, interest) }
             replay(leaf.name, from: start, resumption == nil ? .push : .welcome)
             settleResumption()
         }
@@ -53,7 +53,7 @@ extension ClientSession {
         guard let resumption, !isEnded else { return }
         self.resumption = nil
         resumption.finish()
-        welcomed()
+        welcomed(resumption.told)
         receiveHeld()
     }
 }

@@ -65,7 +65,9 @@ extension ClientSession {
         }
         keptBack = nil
         for (room, fold) in kept.presence {
-            for part in fold.diff.parts(entriesMax: MemberPublication.listMaxDefault) { push(.with { $0.roomPresence = .init(room, part) }) }
+            for part in fold.diff.parts(entriesMax: MemberPublication.listMaxDefault) {
+                push(.with { $0.roomPresence = .init(room, part) })
+            }
         }
         for user in kept.watched {
             if let leaf = cell.leaves[NameRules.inbox(of: user)] { push(leaf.userPresence(of: user)) }

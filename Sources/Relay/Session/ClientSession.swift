@@ -24,6 +24,8 @@ final class ClientSession: ClientConnectionDelegate {
         var interest: Interest
         /// Whether the room's state was reached and the session is fed.
         var isLive: Bool
+        /// Where the replay begins that was asked for with it; nil for what is new only.
+        var start: ReplayStart?
     }
 
     unowned let cell: Cell
@@ -105,7 +107,7 @@ final class ClientSession: ClientConnectionDelegate {
         guard encoding == connection.encoding else { return connection.violated(.unexpectedType) }
         let limits = cell.context.limits
         let most = if case .awaitingHello = state { limits.maxHelloBytes } else { limits.maxFrameBytes }
-        if case .verifying = state {
+        if isHolding {
             heldBytes += payload.readableBytes
             guard heldBytes <= limits.maxHelloBytes else { return goodbye(.rateLimitAbused, "too much before the welcome") }
         }
@@ -116,9 +118,14 @@ final class ClientSession: ClientConnectionDelegate {
             return refuse(error)
         }
         for frame in frames {
-            guard !isEnded, !saidGoodbye else { return }
+            guard !isEnded, !hasLeft, !saidGoodbye else { return }
             receive(frame)
         }
+    }
+
+    /// What comes now is kept until the welcome.
+    private var isHolding: Bool {
+        if case .verifying = state { true } else { resumption != nil }
     }
 
     private func refuse(_ fault: FrameFault) {
@@ -202,7 +209,7 @@ final class ClientSession: ClientConnectionDelegate {
         isFinishing = false
         let frames = held
         held = []
-        for frame in frames where !isEnded && !saidGoodbye { receive(frame) }
+        for frame in frames where !isEnded && !hasLeft && !saidGoodbye { receive(frame) }
         isFinishing = wasFinishing
         closeWhenSettled()
     }
@@ -244,7 +251,10 @@ final class ClientSession: ClientConnectionDelegate {
     private func begin(_ hello: RelayHello, _ grants: Grants, id: UInt32) throws(RequestFault) {
         let opening = try SessionOpening(
             hello, grants, tickets: cell.context.tickets, defaultHeartbeat: cell.context.timings.heartbeatDefault)
-        if isDraining { return goodbye(.draining, "the node is stopping") }
+        if isDraining {
+            fail(id, .unavailable, "the node is stopping")
+            return goodbye(.draining, "the node is stopping")
+        }
         state = .active(grants)
         device = opening.device
         status = opening.status
@@ -371,7 +381,7 @@ final class ClientSession: ClientConnectionDelegate {
     }
 
     func closeWhenSettled() {
-        guard isDraining || isFinishing, publishesInFlight == 0, case .active = state else { return }
+        guard isDraining || isFinishing, publishesInFlight == 0, resumption == nil, case .active = state else { return }
         if isFinishing, unanswered > 0 { return }
         if isFinishing { return connection.close(code: WebSocketCloseCode.normal, reason: "") }
         connection.close(code: CloseCode.draining.rawValue, reason: "the node is stopping")

@@ -11,7 +11,7 @@ struct KeptBack {
     /// By room: those whose typing began or ended unseen.
     private(set) var typists: [String: Set<String>] = [:]
 
-    var isTooMuch: Bool { presence.values.reduce(watched.count) { $0 + $1.users } > Self.usersMax }
+    var isTooMuch: Bool { presence.values.reduce(typists.values.reduce(watched.count) { $0 + $1.count }) { $0 + $1.users } > Self.usersMax }
 
     func holds(presenceOf room: String) -> Bool { presence[room] != nil }
 

@@ -11,6 +11,9 @@ final class Resumption {
     private var rooms: [String] = []
     private var outcomes: [String: RelayResumed] = [:]
     private var settledRooms = 0
+    private var heldBytes = 0
+    /// Of first pages, until the welcome is sent.
+    private static let heldBytesMax = 2 << 20
     private var proceed: (([RelayResumed]) -> Void)?
 
     init(proceed: @escaping ([RelayResumed]) -> Void) { self.proceed = proceed }
@@ -44,6 +47,16 @@ final class Resumption {
         outcomes[room] = outcome
         settledRooms += 1
     }
+
+    /// Whether there is room to keep a first page.
+    func hold(_ bytes: Int) -> Bool {
+        guard heldBytes + bytes <= Self.heldBytesMax else { return false }
+        heldBytes += bytes
+        return true
+    }
+
+    /// Rooms of which the welcome tells what became of them.
+    var told: Set<String> { Set(rooms.filter { outcomes[$0]?.pending == false }) }
 
     var isSettled: Bool { settledRooms == rooms.count }
 

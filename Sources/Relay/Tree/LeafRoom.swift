@@ -220,8 +220,15 @@ final class LeafRoom {
     private var typingTTL: TimeSpan { cell.context.timings.typingTTL + .seconds(2) }
 
     private func joined(_ state: RoomState) {
+        let wasFed = uplink.covers(.messages)
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
-        if let head = state.head { standAt(head) }
+        if let head = state.head {
+            standAt(head)
+        } else if !wasFed {
+            // Where the room stood when somebody followed it last is not where it stands.
+            head = nil
+            forgetEarlier()
+        }
         countAtJoin = state.count
         if uplink.covers(.presence) {
             reset(to: MemberList(members: state.members, count: state.count, lastSeen: state.lastSeen), isSettling: state.isSettling)

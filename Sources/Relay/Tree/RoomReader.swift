@@ -15,7 +15,12 @@ final class RoomReader {
     private let askAbove: (_ start: ReplayStart, _ hops: Int, @escaping Completion) -> Void
     private var shelf: ReplayShelf<RoomMessage>
     private var pushes = EncodedPushes()
-    private var waiting: [ReplayStart: [(start: ReplayStart, completion: Completion)]] = [:]
+    private struct Reader {
+        var start: ReplayStart
+        var hops: Int
+        var completion: Completion
+    }
+    private var waiting: [ReplayStart: [Reader]] = [:]
 
     init(cell: Cell, askAbove: @escaping (_ start: ReplayStart, _ hops: Int, @escaping Completion) -> Void) {
         self.cell = cell
@@ -30,19 +35,19 @@ final class RoomReader {
     // MARK: What passes
 
     /// The level stands at `head`; what follows will pass here.
-    func begin(at head: Position) { resize { $0.begin(at: head) } }
+    func begin(at head: Position) { resize { $0.tail.begin(at: head) } }
 
     func passed(_ delivery: Delivery) {
         let now = Clock.now()
-        resize { tail in
-            if let gap = delivery.gap { tail.skip(to: gap.to) }
+        resize { shelf in
+            if let gap = delivery.gap { shelf.tail.skip(to: gap.to) }
             for message in delivery.messages {
                 guard let position = message.position else { continue }
                 // Tails share a budget: at its end they only remember where they are.
                 if cell.tailBytes < cell.context.limits.tailBytesPerCellMax {
-                    tail.append(position, message, bytes: message.body.readableBytes, now: now)
+                    shelf.tail.append(position, message, bytes: message.body.readableBytes, now: now)
                 } else {
-                    tail.skip(to: position)
+                    shelf.tail.skip(to: position)
                 }
             }
         }
@@ -51,13 +56,12 @@ final class RoomReader {
     /// Nothing passes here any more, or nothing of it may be told again. Before the reader is let go of, so that the budget is given back.
     func forget() {
         resize { $0.forget() }
-        shelf.forget()
     }
 
-    private func resize(_ change: (inout Tail<RoomMessage>) -> Void) {
-        let before = shelf.tail.bytes
-        change(&shelf.tail)
-        cell.tailBytes += shelf.tail.bytes - before
+    private func resize(_ change: (inout ReplayShelf<RoomMessage>) -> Void) {
+        let before = shelf.tail.bytes + shelf.pageBytes
+        change(&shelf)
+        cell.tailBytes += shelf.tail.bytes + shelf.pageBytes - before
     }
 
     // MARK: Reading
@@ -68,7 +72,7 @@ final class RoomReader {
     func read(_ start: ReplayStart, hops: Int = 0, _ completion: @escaping Completion) {
         if let page = shelf.page(start) { return completion(.success(page)) }
         let (flight, isNew) = shelf.fly(start)
-        waiting[flight, default: []].append((start, completion))
+        waiting[flight, default: []].append(Reader(start: start, hops: hops, completion: completion))
         guard isNew else { return }
         cell.figures.replayAsks += 1
         askAbove(flight, hops) { [weak self] in self?.landed(flight, $0) }
@@ -76,12 +80,25 @@ final class RoomReader {
 
     private func landed(_ flight: ReplayStart, _ answer: Answer) {
         let readers = waiting.removeValue(forKey: flight) ?? []
-        shelf.landed(flight, try? answer.get(), now: Clock.now())
+        let page = try? answer.get()
+        var isToBeTold = true
+        resize { isToBeTold = $0.landed(flight, page, bytes: room(for: page), now: Clock.now()) }
         cell.keepsPages(self)
         for reader in readers {
-            // Whoever waited for somebody else's page and is not in it asks for her own.
-            if reader.start == flight { reader.completion(answer) } else { read(reader.start, reader.completion) }
+            // Whoever waited for somebody else's page and is not in it asks for her own. What cannot be had is not to be had for the others
+            // either.
+            if page == nil || (isToBeTold && reader.start == flight) {
+                reader.completion(answer)
+            } else {
+                read(reader.start, hops: reader.hops, reader.completion)
+            }
         }
+    }
+
+    /// Nil if pages are not to be kept for want of room.
+    private func room(for page: ReplayPage<RoomMessage>?) -> Int? {
+        guard let page, cell.tailBytes < cell.context.limits.tailBytesPerCellMax else { return nil }
+        return page.messages.reduce(0) { $0 + $1.1.body.readableBytes }
     }
 
     /// Appends a message as a push of its own, in any encoding. After an outage the same ones are sent to many: JSON is made once.
@@ -94,13 +111,13 @@ final class RoomReader {
     /// Now and then: what is kept for those who miss it for a moment only.
     func expireTail(now: Instant) {
         guard now > .zero + Self.tailKept else { return }
-        resize { $0.expire(before: Instant(nanoseconds: now.nanoseconds - UInt64(Self.tailKept.nanoseconds))) }
+        resize { $0.tail.expire(before: Instant(nanoseconds: now.nanoseconds - UInt64(Self.tailKept.nanoseconds))) }
     }
 
     private static let tailKept = TimeSpan.seconds(60)
 
     func expire(now: Instant) {
-        shelf.expire(now: now)
+        resize { $0.expire(now: now) }
         pushes.removeAll()
     }
 }

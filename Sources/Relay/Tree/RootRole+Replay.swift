@@ -21,9 +21,11 @@ extension RootRole {
 
     private func read(after position: Position, _ completion: @escaping RoomReader.Completion) {
         let after = position == .zero ? nil : position
+        // The head first: one that is too old does no harm, one that is ahead of the messages would look like a loss.
+        let head = store.head(of: room)
         let messages = retention.read(after: after, before: nil, limit: Self.pageLimits.messagesMax, newest: false)
-        messages.and(store.head(of: room)).assumeIsolated().whenComplete { [self] result in
-            guard case .success((let messages, let head)) = result else { return completion(.failure(Self.storeIsAway)) }
+        head.and(messages).assumeIsolated().whenComplete { [self] result in
+            guard case .success((let head, let messages)) = result else { return completion(.failure(Self.storeIsAway)) }
             let found = Found(messages, head ?? .zero)
             if LogStart.isWhole(after: position, next: messages.first?.position, head: found.head) {
                 return completion(.success(page(found, after: position, gaps: [])))
@@ -42,9 +44,11 @@ extension RootRole {
     }
 
     private func read(last count: Int, _ completion: @escaping RoomReader.Completion) {
-        let messages = count > 0 ? retention.read(after: nil, before: nil, limit: count, newest: true) : cell.loop.makeSucceededFuture([])
-        messages.and(store.head(of: room)).assumeIsolated().whenComplete { [self] result in
-            guard case .success((let messages, let head)) = result else { return completion(.failure(Self.storeIsAway)) }
+        let head = store.head(of: room)
+        let messages =
+            count > 0 ? retention.read(after: nil, before: nil, limit: count, newest: true) : cell.loop.makeSucceededFuture([])
+        head.and(messages).assumeIsolated().whenComplete { [self] result in
+            guard case .success((let head, let messages)) = result else { return completion(.failure(Self.storeIsAway)) }
             let found = Found(messages, head ?? .zero)
             completion(.success(page(found, after: messages.isEmpty ? found.head : nil, gaps: [])))
         }
@@ -77,9 +81,11 @@ extension RootRole {
             items.append(.message(stored.position, RoomMessage(position: stored.position, body: body)))
             last = stored.position
         }
-        let reached = items.map(\.end).max() ?? position ?? found.head
-        // The head may have been read before the messages.
-        return ReplayPage(items: items, recovered: gaps.isEmpty, reached: reached, head: max(found.head, last ?? .zero))
+        // A room that keeps nothing has been read to its end.
+        let end = items.map(\.end).max() ?? found.head
+        // A gap may reach beyond what there is: the reader has been where this log never came to.
+        let reached = min(end, max(found.head, last ?? .zero))
+        return ReplayPage(items: items, recovered: gaps.isEmpty, reached: reached, head: found.head)
     }
 }
 

@@ -181,10 +181,16 @@ final class RootRole {
     func topologyChanged() {
         guard fence != openedFence else { return }
         openedFence = fence
-        log.invalidate()
+        invalidateLog()
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
+    }
+
+    private func invalidateLog() {
+        log.invalidate()
+        // The answer to a batch in flight will not be looked at.
+        pushes?.appendFailed()
     }
 
     private func opened(_ result: Result<OpenedLog, any Error>, _ attempt: UInt64) {
@@ -243,6 +249,11 @@ final class RootRole {
             guard let entries = log.appended(newHead: max(oldHead, newHead), at: at, now: Clock.now(), attempt: attempt) else { return }
             queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
             cell.figures.appendBatches += 1
+            guard pushes == nil else {
+                // What is owed is queued, and its note taken back, before the next batch makes one of its own.
+                announce(zip(entries, outcomes), at: at, above: oldHead)
+                return pump()
+            }
             // The store works on the next batch while this one is announced.
             pump()
             announce(zip(entries, outcomes), at: at, above: oldHead)
@@ -322,7 +333,7 @@ final class RootRole {
 
     /// The store is back, or is another one: nothing is assumed of what it holds.
     func storeAttached() {
-        log.invalidate()
+        invalidateLog()
         presence.storeAttached()
         receipts.storeAttached()
         pump()

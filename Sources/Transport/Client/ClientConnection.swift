@@ -72,6 +72,8 @@ public final class ClientConnection {
     private let steps: OutboxSteps
     /// Of what waits, what the session has put up with.
     private var toleratedBytes = 0
+    /// All streams of its HTTP/2 connection together hold too much, and this one more than its share.
+    private var isOverShare = false
     /// Set by who waits for room; `connectionDrained` answers.
     public var wantsDrain = false
     /// When the peer last took something, or when something began to wait for it.
@@ -116,7 +118,7 @@ public final class ClientConnection {
     /// How long the peer has taken nothing of what waits for it.
     public var stalledFor: TimeSpan {
         guard waitingBytes > 0 else { return .zero }
-        return TimeSpan(nanoseconds: (.now() - (socket?.progressAt ?? takenAt)).nanoseconds)
+        return TimeSpan(nanoseconds: (.now() - max(socket?.progressAt ?? takenAt, takenAt)).nanoseconds)
     }
 
     // MARK: Inbound
@@ -226,7 +228,7 @@ public final class ClientConnection {
     /// Adds one message to the outbox; `flush` sends it. The cell must be told (`isQueuedForFlush`).
     public func append(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
-        if outbox.isEmpty { takenAt = .now() }
+        beginsToWait()
         outbox.append(write)
         appended()
     }
@@ -237,6 +239,7 @@ public final class ClientConnection {
         var message = FrameBatch(FrameFormat(opcode == .text ? .json : .protobuf, format.framing), deflater: outbox.deflater)
         message.append { $0.writeImmutableBuffer(payload) }
         message.seal()
+        beginsToWait()
         message.withBytes { outbox.append(frames: $0) }
         appended()
     }
@@ -250,10 +253,14 @@ public final class ClientConnection {
 
     private func control(_ write: (inout ByteBuffer) -> Void) {
         guard isOpen else { return }
+        beginsToWait()
         outbox.appendControl(write)
         appended()
         flush()
     }
+
+    /// Before anything is put into an empty outbox.
+    private func beginsToWait() { if outbox.isEmpty { takenAt = .now() } }
 
     private func appended() {
         if stream != nil, outbox.sealedBytes == outbox.bytes { outbox.markEnd() }
@@ -262,19 +269,22 @@ public final class ClientConnection {
 
     private func checkLimit() {
         let holdsTooMuch = stream?.holds(outbox.bytes) ?? false
-        let level = holdsTooMuch ? .full : steps.level(of: waitingBytes - toleratedBytes)
+        isOverShare = holdsTooMuch
+        let level = level
         guard level > reported else { return }
         reported = level
         delegate?.connectionIsBehind()
     }
 
+    private var level: OutboxLevel { isOverShare ? .full : steps.level(of: waitingBytes - toleratedBytes) }
+
     /// Whether more waits than may: of this connection, or of all streams of its HTTP/2 connection together.
-    public var isFull: Bool { reported == .full }
+    public var isFull: Bool { level == .full }
 
     /// One tick can bring more than the outbox may hold. If nothing of that kind will follow, the peer has time to read it; a quarter more may
-    /// come meanwhile. Not where the streams of a connection share what may wait.
+    /// come meanwhile, once until it has. Not where the streams of a connection share what may wait.
     public func tolerateBacklog() {
-        guard stream == nil else { return }
+        guard !isOverShare, toleratedBytes == 0 else { return }
         toleratedBytes = max(0, waitingBytes - steps.bytesMax * 3 / 4)
         reported = .behind
     }
@@ -283,6 +293,7 @@ public final class ClientConnection {
         guard waitingBytes <= steps.drainedBytes else { return }
         reported = .fine
         toleratedBytes = 0
+        isOverShare = false
         guard wantsDrain else { return }
         wantsDrain = false
         delegate?.connectionDrained()
@@ -349,7 +360,7 @@ public final class ClientConnection {
             delegate?.connectionShedBatch()
             return false
         }
-        if outbox.isEmpty { takenAt = .now() }
+        beginsToWait()
         outbox.append(frames: batch)
         appended()
         return true
@@ -361,6 +372,7 @@ public final class ClientConnection {
         let sent = stream.send(batch)
         guard sent < batch.count else { return false }
         guard sent > 0 else { return keep(batch, isEphemeral) }
+        beginsToWait()
         outbox.append(rest: UnsafeRawBufferPointer(rebasing: batch[sent...]))
         checkLimit()
         return true
