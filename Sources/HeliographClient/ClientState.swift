@@ -9,14 +9,7 @@ enum Waiter: Sendable {
     case hello(ClientConnection, CheckedContinuation<RelayServerFrame, any Error>)
     /// The client itself, after a reconnect.
     case resubscription(room: String)
-    case restoration
-
-    func fail(_ error: any Error) {
-        switch self {
-        case .caller(let continuation), .hello(_, let continuation): continuation.resume(throwing: error)
-        case .resubscription, .restoration: break
-        }
-    }
+    case restoration(Restorations.Part)
 }
 
 /// What the client knows, under one lock.
@@ -34,8 +27,7 @@ struct ClientState: Sendable {
     var generation = 0
     var welcome = RelayWelcome()
     var resumption: ResumptionTracker
-    var watched: [String] = []
-    var presence: RelayPresence?
+    var restorations = Restorations()
     var supervisor: Task<Void, Never>?
 
     var frameBytesMax: Int { welcome.maxFrameBytes > 0 ? Int(welcome.maxFrameBytes) : 65_536 }
@@ -43,23 +35,48 @@ struct ClientState: Sendable {
     init(resumption: ResumptionTracker) { self.resumption = resumption }
 
     /// Notes what must be said again on another connection, if the relay has agreed to it.
-    mutating func agreed(to frame: RelayClientFrame, by answer: RelayServerFrame) {
-        if case .error = answer.frame { return }
-        switch frame.frame {
-        case .subscribe(let subscribe): if case .subscribed(let subscribed) = answer.frame { resumption.subscribed(subscribe, subscribed) }
-        case .unsubscribe(let unsubscribe): resumption.forget(unsubscribe.room)
-        case .watch(let watch): watched += watch.users.filter { !watched.contains($0) }
-        case .unwatch(let unwatch): watched.removeAll { unwatch.users.contains($0) }
-        case .presence(let presence): self.presence = presence
-        default: break
+    mutating func answered(_ frame: RelayClientFrame, by answer: RelayServerFrame, now: Instant) {
+        switch (frame.frame, answer.frame) {
+        case (.subscribe(let ask)?, .error(let error)?):
+            var random = SystemRandomNumberGenerator()
+            resumption.refused(ask, error, now: now, using: &random)
+        case (_, .error?): break
+        case (.subscribe(let ask)?, .subscribed(let subscribed)?): resumption.subscribed(ask, subscribed)
+        case (.unsubscribe(let ask)?, _): resumption.forget(ask.room)
+        default: restorations.agreed(to: frame)
         }
     }
 
-    /// What a new connection is told beside the rooms.
-    var restorations: [RelayClientFrame] {
-        var frames: [RelayClientFrame] = []
-        if let presence { frames.append(.with { $0.presence = presence }) }
-        if !watched.isEmpty { frames.append(.with { $0.watch.users = watched }) }
-        return frames
+    /// A request could not be sent, or its answer did not come. What the client has asked for itself it will ask for again.
+    mutating func fail(_ waiter: Waiter, _ error: any Error, now: Instant) {
+        var random = SystemRandomNumberGenerator()
+        switch waiter {
+        case .caller(let continuation), .hello(_, let continuation): continuation.resume(throwing: error)
+        case .resubscription(let room): resumption.unanswered(room, now: now, using: &random)
+        case .restoration(let part): restorations.postpone(part, now: now, using: &random)
+        }
+    }
+
+    /// A request that still waits has failed.
+    mutating func fail(_ id: UInt32, _ error: any Error, now: Instant) {
+        if let request = table.remove(id) { fail(request.waiter, error, now: now) }
+    }
+
+    /// What the client has to ask for by itself now. What the application changes just now is left out: it would be undone.
+    mutating func due(at now: Instant) -> [(frame: RelayClientFrame, waiter: Waiter)] {
+        var rooms: Set<String> = []
+        var parts: Set<Restorations.Part> = []
+        for (_, body) in table.waiting {
+            switch body.frame {
+            case .subscribe(let ask): rooms.insert(ask.room)
+            case .unsubscribe(let ask): rooms.insert(ask.room)
+            case .presence: parts.insert(.presence)
+            case .unwatch: parts.insert(.watching)
+            default: break
+            }
+        }
+        let restored = restorations.due(at: now, except: parts, bytesMax: frameBytesMax).map { ($0.frame, Waiter.restoration($0.part)) }
+        return restored
+            + resumption.due(at: now, except: rooms).map { ask in (.with { $0.subscribe = ask }, .resubscription(room: ask.room)) }
     }
 }

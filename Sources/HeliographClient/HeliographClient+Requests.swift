@@ -193,7 +193,7 @@ extension HeliographClient {
 
     private func cancel(_ id: UInt32?) {
         guard let id else { return }
-        state.withLock { $0.table.remove(id)?.waiter.fail(CancellationError()) }
+        state.withLock { $0.fail(id, CancellationError(), now: now()) }
     }
 
     /// Enters a request and sends it if there is a connection. Nil if it has failed already.
@@ -203,16 +203,16 @@ extension HeliographClient {
     ) -> UInt32? {
         switch state.phase {
         case .over(let error):
-            waiter.fail(error)
+            state.fail(waiter, error, now: now())
             return nil
         case .connecting where !survivesReconnect:
-            waiter.fail(HeliographClientError.connectionLost(.transport("not connected")))
+            state.fail(waiter, HeliographClientError.connectionLost(.transport("not connected")), now: now())
             return nil
         case .connecting, .open: break
         }
         let deadline = deadline ?? now() + options.requestTimeout
         guard let id = state.table.add(frame, waiter: waiter, deadline: deadline, survivesReconnect: survivesReconnect) else {
-            waiter.fail(HeliographClientError.tooManyRequests)
+            state.fail(waiter, HeliographClientError.tooManyRequests, now: now())
             return nil
         }
         if case .open(let connection) = state.phase { transmit(frame, id, on: connection, &state) }
@@ -222,10 +222,11 @@ extension HeliographClient {
     func transmit(_ body: RelayClientFrame, _ id: UInt32, on connection: ClientConnection, _ state: inout ClientState) {
         var frame = body
         frame.id = id
+        if case .subscribe(let ask) = body.frame { frame.subscribe = state.resumption.completed(ask) }
         do throws(HeliographClientError) {
             try connection.send([frame], bytesMax: state.frameBytesMax)
         } catch {
-            state.table.remove(id)?.waiter.fail(error)
+            state.fail(id, error, now: now())
         }
     }
 

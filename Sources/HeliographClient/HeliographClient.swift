@@ -151,7 +151,7 @@ public final class HeliographClient: Sendable {
         state.withLock { state in
             var hello = RelayHello()
             hello.token = token
-            hello.status = state.presence?.status ?? options.status
+            hello.status = state.restorations.presence?.status ?? options.status
             if let device = options.device { hello.device = device }
             if let seconds = options.heartbeatSeconds { hello.heartbeatSeconds = seconds }
             state.resumption.complete(&hello)
@@ -172,7 +172,7 @@ public final class HeliographClient: Sendable {
                 do throws(HeliographClientError) {
                     try connection.send([frame], bytesMax: ClientFraming.frameBytesMax)
                 } catch {
-                    state.table.remove(id)?.waiter.fail(error)
+                    state.fail(id, error, now: now())
                 }
             }
         }
@@ -187,18 +187,16 @@ public final class HeliographClient: Sendable {
         state.phase = .open(connection)
         if hasReturned { push(.reconnected(welcome), &state) }
         var random = SystemRandomNumberGenerator()
-        let left = state.resumption.welcomed(welcome, now: now(), using: &random)
-        for (room, error) in left.refused { push(.unsubscribed(.with { ($0.room, $0.error) = (room, error) }), &state) }
+        let refused = state.resumption.welcomed(welcome, now: now(), using: &random)
+        for (room, error) in refused { push(.unsubscribed(.with { ($0.room, $0.error) = (room, error) }), &state) }
         let waiting = state.table.waiting
-        for frame in state.restorations { submit(frame, .restoration, survivesReconnect: false, &state) }
-        subscribeAgain(left.subscribes, &state)
+        state.restorations.welcomed(now: now())
+        askForWhatIsDue(&state)
         for (id, body) in waiting { transmit(body, id, on: connection, &state) }
     }
 
-    private func subscribeAgain(_ subscribes: [RelaySubscribe], _ state: inout ClientState) {
-        for subscribe in subscribes {
-            submit(.with { $0.subscribe = subscribe }, .resubscription(room: subscribe.room), survivesReconnect: false, &state)
-        }
+    private func askForWhatIsDue(_ state: inout ClientState) {
+        for (frame, waiter) in state.due(at: now()) { submit(frame, waiter, survivesReconnect: false, &state) }
     }
 
     // MARK: - Coming back
@@ -286,12 +284,12 @@ public final class HeliographClient: Sendable {
         guard let request = state.table.remove(frame.id) else { return }
         switch request.waiter {
         case .caller(let continuation):
-            state.agreed(to: request.body, by: frame)
+            state.answered(request.body, by: frame, now: now())
             continuation.resume(returning: frame)
         case .hello(let connection, let continuation):
             if case .welcome(let welcome) = frame.frame { opened(connection, welcome, &state) }
             continuation.resume(returning: frame)
-        case .restoration: break
+        case .restoration(let part): restored(part, frame, &state)
         case .resubscription(let room): resubscribed(room, frame, &state)
         }
     }
@@ -305,8 +303,14 @@ public final class HeliographClient: Sendable {
             var random = SystemRandomNumberGenerator()
             if state.resumption.postpone(room, error, now: now(), using: &random) { return }
             push(.unsubscribed(.with { ($0.room, $0.error) = (room, error) }), &state)
-        default: break
+        default: state.fail(.resubscription(room: room), HeliographClientError.unexpectedReply, now: now())
         }
+    }
+
+    private func restored(_ part: Restorations.Part, _ answer: RelayServerFrame, _ state: inout ClientState) {
+        guard case .error(let error) = answer.frame, HeliographClientError.refused(error).isRetryable else { return }
+        var random = SystemRandomNumberGenerator()
+        state.restorations.postpone(part, notBefore: .milliseconds(Int(error.retryAfterMs)), now: now(), using: &random)
     }
 
     private func push(_ push: ClientPush, _ state: inout ClientState) {
@@ -318,8 +322,8 @@ public final class HeliographClient: Sendable {
         state.withLock { state in
             guard generation == state.generation else { return }
             if case .open = state.phase { state.phase = .connecting }
+            for waiter in state.table.connectionLost() { state.fail(waiter, HeliographClientError.connectionLost(cause), now: now()) }
             state.resumption.connectionLost()
-            for waiter in state.table.connectionLost() { waiter.fail(HeliographClientError.connectionLost(cause)) }
         }
     }
 
@@ -333,13 +337,13 @@ public final class HeliographClient: Sendable {
     /// False when there is nothing to look after any more.
     private func ticked() -> Bool {
         state.withLock { state in
-            for waiter in state.table.expire(at: now()) { waiter.fail(HeliographClientError.deadlineExceeded) }
+            for waiter in state.table.expire(at: now()) { state.fail(waiter, HeliographClientError.deadlineExceeded, now: now()) }
             switch state.phase {
             case .over: return false
             case .connecting: return true
             case .open(let connection):
                 keepAlive(connection, state)
-                subscribeAgain(state.resumption.due(at: now()), &state)
+                askForWhatIsDue(&state)
                 return true
             }
         }
@@ -365,7 +369,7 @@ public final class HeliographClient: Sendable {
         if case .over = state.phase { return }
         if case .open(let connection) = state.phase, let error { connection.abort(.transport("\(error)")) }
         state.phase = .over(error ?? .closed)
-        for waiter in state.table.removeAll() { waiter.fail(error ?? .closed) }
+        for waiter in state.table.removeAll() { state.fail(waiter, error ?? .closed, now: now()) }
         pushesIn.finish(throwing: error)
         state.supervisor?.cancel()
     }

@@ -10,17 +10,11 @@ struct ResumptionTracker: Sendable {
     static let helloBytesMax = 900 << 10
     /// The bytes of a resume entry beside the room's name, at most.
     private static let entryBytes = 160
-    /// The least wait before a room that is not to be had just now is asked for again.
-    private static let retryLeast = TimeSpan.milliseconds(500)
-    private static let retryMost = TimeSpan.seconds(60)
+    /// Subscriptions of ours that may be on the way at once: most of the client's requests are the application's.
+    static let askedMax = 256
 
-    /// What is left to do after a welcome.
-    struct Welcomed: Sendable {
-        /// Rooms that the hello could not hold.
-        var subscribes: [RelaySubscribe] = []
-        /// Rooms that are lost to us, with the relay's reason.
-        var refused: [(room: String, error: RelayError)] = []
-    }
+    /// A room that is lost to us, with the relay's reason.
+    typealias RefusedRoom = (room: String, error: RelayError)
 
     private(set) var session: String?
     private(set) var device: String?
@@ -68,24 +62,23 @@ struct ResumptionTracker: Sendable {
         return true
     }
 
-    mutating func welcomed(
-        _ welcome: RelayWelcome, now: Instant, using random: inout some RandomNumberGenerator
-    ) -> Welcomed {
+    /// What the welcome does not answer, `due` gives out.
+    mutating func welcomed(_ welcome: RelayWelcome, now: Instant, using random: inout some RandomNumberGenerator) -> [RefusedRoom] {
         session = welcome.session
         device = welcome.device
         saysNothing = false
-        var left = Welcomed()
-        var answered: Set<String> = []
+        var refused: [RefusedRoom] = []
+        for room in order { rooms[room]?.enqueue(now: now) }
         for resumed in welcome.resumed where rooms[resumed.room] != nil {
-            answered.insert(resumed.room)
             if resumed.hasError {
-                if !postpone(resumed.room, resumed.error, now: now, using: &random) { left.refused.append((resumed.room, resumed.error)) }
-            } else if !resumed.pending {
+                if !postpone(resumed.room, resumed.error, now: now, using: &random) { refused.append((resumed.room, resumed.error)) }
+            } else if resumed.pending {
+                rooms[resumed.room]?.expect()
+            } else {
                 rooms[resumed.room]?.resumed(isWhole: resumed.recovered)
             }
         }
-        left.subscribes = order.filter { !answered.contains($0) }.compactMap { rooms[$0]?.subscribe }
-        return left
+        return refused
     }
 
     /// A room was refused after a reconnect. True if it is asked for again later; otherwise it is forgotten.
@@ -96,25 +89,52 @@ struct ResumptionTracker: Sendable {
             forget(room)
             return false
         }
-        let least = min(max(Self.retryLeast, .milliseconds(Int(error.retryAfterMs))), Self.retryMost)
-        rooms[room]?.retryAt = now + least + TimeSpan(nanoseconds: Int64.random(in: 0..<least.nanoseconds / 2, using: &random))
+        rooms[room]?.postpone(notBefore: .milliseconds(Int(error.retryAfterMs)), now: now, using: &random)
         return true
     }
 
-    /// Rooms whose wait is over, to be asked for now.
-    mutating func due(at now: Instant) -> [RelaySubscribe] {
+    /// A subscription of ours could not be sent, or nobody has answered it: it is repeated.
+    mutating func unanswered(_ room: String, now: Instant, using random: inout some RandomNumberGenerator) {
+        guard rooms[room]?.wait == .asked else { return }
+        rooms[room]?.lostTheAnswer()
+        rooms[room]?.postpone(notBefore: .zero, now: now, using: &random)
+    }
+
+    /// Rooms whose wait is over, to be asked for now: as many as may be on the way.
+    ///
+    /// - Parameter excluded: rooms about which the application asks itself: they wait for its answer.
+    mutating func due(at now: Instant, except excluded: Set<String> = []) -> [RelaySubscribe] {
+        var free = Self.askedMax - rooms.values.count { $0.wait == .asked }
         var due: [RelaySubscribe] = []
-        for room in order {
-            guard let at = rooms[room]?.retryAt, at <= now, let subscribe = rooms[room]?.subscribe else { continue }
-            rooms[room]?.retryAt = nil
+        for room in order where !excluded.contains(room) {
+            guard free > 0 else { break }
+            guard let subscribe = rooms[room]?.asked(at: now) else { continue }
             due.append(subscribe)
+            free -= 1
         }
         return due
     }
 
     /// The next hello asks for everything.
     mutating func connectionLost() {
-        for room in order { rooms[room]?.retryAt = nil }
+        for room in order { rooms[room]?.connectionLost() }
+    }
+
+    // MARK: What the application asks
+
+    /// Where we are goes into the application's own subscription while the relay does not feed the room: without it the relay would begin
+    /// at the room's head.
+    func completed(_ ask: RelaySubscribe) -> RelaySubscribe {
+        guard !ask.hasFrom, let room = rooms[ask.room], room.wait != nil, room.subscribe.hasFrom else { return ask }
+        var completed = ask
+        completed.from = room.subscribe.from
+        return completed
+    }
+
+    /// The application's own subscription was refused. A relay gives up a pending room with it.
+    mutating func refused(_ ask: RelaySubscribe, _ error: RelayError, now: Instant, using random: inout some RandomNumberGenerator) {
+        guard rooms[ask.room]?.wait == .pending, HeliographClientError.refused(error).isRetryable else { return }
+        _ = postpone(ask.room, error, now: now, using: &random)
     }
 
     // MARK: What the relay says
@@ -145,7 +165,7 @@ struct ResumptionTracker: Sendable {
     }
 
     /// The session goes on behind a gap.
-    mutating func noted(_ gap: RelayGap) { _ = rooms[gap.room]?.advance(to: Position(gap.to)) }
+    mutating func noted(_ gap: RelayGap) { rooms[gap.room]?.pass(Position(gap.to)) }
 
     // MARK: What the application has done
 
