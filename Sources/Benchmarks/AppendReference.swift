@@ -3,6 +3,9 @@
 struct AppendReference {
     static let room = "bench-reference"
     private static let logMessagesMax = 10_000
+    private static let logBytesMax = 64 << 20
+    /// For ever, as far as time goes.
+    private static let ageMs = 0
     private static let keysMax = 10_000_000
     private static let windowMs = 300_000
 
@@ -26,14 +29,14 @@ struct AppendReference {
         _ = try redis.ask(
             ["HSET", Self.key("meta", Self.room), "fence", "1.1", "run", run, "epoch", "1", "seq", "0", "head", "1-0", "at", "0"])
         for kind in ["log", "keys", "expiry"] { _ = try redis.ask(["DEL", Self.key(kind, Self.room)]) }
-        let bodyBytes = try length("return #redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][2][2]", Self.key("log", model))
+        let bodyBytes = try length("return #redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][2][4]", Self.key("log", model))
         let keyBytes = try length("return #redis.call('HRANDFIELD', KEYS[1])", Self.key("keys", model))
         let random = "__rand_int__"
         let key = String(repeating: "k", count: max(0, keyBytes - random.count)) + random
         let message = [key, "1", String(repeating: "x", count: bodyBytes)]
         let command =
             ["EVALSHA", digest, "4"] + ["meta", "log", "keys", "expiry"].map { Self.key($0, Self.room) }
-            + ["1.1", run, "\(Self.logMessagesMax)", "\(Self.windowMs)", "\(Self.keysMax)"]
+            + ["1.1", run, "\(Self.logMessagesMax)", "\(Self.ageMs)", "\(Self.logBytesMax)", "\(Self.windowMs)", "\(Self.keysMax)"]
             + Array(repeatElement(message, count: batch).joined())
         let clients = min(cells, callsInFlight)
         let rate = try redis.benchmark(command, times: calls, clients: clients, pipeline: max(1, callsInFlight / clients))
