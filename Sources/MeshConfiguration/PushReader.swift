@@ -26,7 +26,8 @@ struct PushReader {
     private func readWebhook(_ push: inout Section) -> PushConfiguration.Webhook? {
         guard var section = push.section("webhook") else { return nil }
         defer { section.finish() }
-        let address = readAddress(&section, "url", standard: nil)
+        let plaintext = readPlaintext(&section)
+        let address = readAddress(&section, "url", standard: nil, plaintext)
         let trust = readTrust(&section)
         guard let secret = section.required("secretFile", ScalarParsers.text) else { return nil }
         let secretFile = resolve(secret.value)
@@ -41,7 +42,8 @@ struct PushReader {
     private func readAPNs(_ push: inout Section) -> PushConfiguration.APNs? {
         guard var section = push.section("apns") else { return nil }
         defer { section.finish() }
-        let address = readAddress(&section, "host", standard: PushConfiguration.APNs.host)
+        let plaintext = readPlaintext(&section)
+        let address = readAddress(&section, "host", standard: PushConfiguration.APNs.host, plaintext)
         let trust = readTrust(&section)
         let key = section.required("keyFile", ScalarParsers.text)
         let keyID = section.required("keyId", ScalarParsers.name)
@@ -56,14 +58,16 @@ struct PushReader {
     private func readFCM(_ push: inout Section) -> PushConfiguration.FCM? {
         guard var section = push.section("fcm") else { return nil }
         defer { section.finish() }
-        let address = readAddress(&section, "host", standard: PushConfiguration.FCM.host)
+        let plaintext = readPlaintext(&section)
+        let address = readAddress(&section, "host", standard: PushConfiguration.FCM.host, plaintext)
         let trust = readTrust(&section)
         guard let account = section.required("serviceAccountFile", ScalarParsers.text) else { return nil }
         check(account) { text in
             let fields = (try? JSONSerialization.jsonObject(with: Data(text.utf8))) as? [String: Any] ?? [:]
             let wanted = ["project_id", "private_key_id", "private_key", "client_email", "token_uri"]
             let missing = wanted.filter { !(fields[$0] is String) }
-            return missing.isEmpty ? nil : "is no service account: \(missing.joined(separator: ", ")) is missing"
+            guard missing.isEmpty else { return "is no service account: \(missing.joined(separator: ", ")) is missing" }
+            return Self.fault(inTokenAddress: fields["token_uri"] as? String ?? "", plaintext).map { "token_uri \($0)" }
         }
         return address.map { .init(address: $0, serviceAccountFile: resolve(account.value), trustFile: trust) }
     }
@@ -72,15 +76,29 @@ struct PushReader {
 
     private enum Plaintext: String, CaseIterable { case refuse, allow }
 
-    /// Notifications hold what people write: in the clear they go to this machine only, unless the file says otherwise.
-    private func readAddress(_ section: inout Section, _ field: String, standard: String?) -> WebAddress? {
-        let plaintext = section.optional("plaintext", ScalarParsers.choice(Plaintext.self))?.value ?? .refuse
+    private func readPlaintext(_ section: inout Section) -> Plaintext {
+        section.optional("plaintext", ScalarParsers.choice(Plaintext.self))?.value ?? .refuse
+    }
+
+    private func readAddress(_ section: inout Section, _ field: String, standard: String?, _ plaintext: Plaintext) -> WebAddress? {
         let read = standard == nil ? section.required(field, Self.address) : section.optional(field, Self.address)
         guard let read else { return section.has(field) ? nil : standard.flatMap { WebAddress($0) } }
-        if !read.value.isEncrypted, !read.value.isLoopback, plaintext == .refuse {
+        if Self.isInTheClear(read.value, plaintext) {
             findings.report("would send messages in the clear: use https://, or set plaintext: allow", at: read.place)
         }
         return read.value
+    }
+
+    /// What is sent holds what people write, or lets others send it: in the clear it goes to this machine only, unless the file says
+    /// otherwise.
+    private static func isInTheClear(_ address: WebAddress, _ plaintext: Plaintext) -> Bool {
+        !address.isEncrypted && !address.isLoopback && plaintext == .refuse
+    }
+
+    private static func fault(inTokenAddress url: String, _ plaintext: Plaintext) -> String? {
+        guard let address = WebAddress(url) else { return "`\(url)` is not an http:// or https:// URL" }
+        guard isInTheClear(address, plaintext) else { return nil }
+        return "would send credentials in the clear: use https://, or set plaintext: allow"
     }
 
     private static func address(_ text: String) throws(InvalidValue) -> WebAddress {

@@ -31,6 +31,9 @@ public struct Position: Hashable, Sendable, Comparable, CustomStringConvertible 
     /// The place right before it in the same epoch, whether or not a message stands there.
     public var predecessor: Position { Position(epoch: epoch, seq: seq == 0 ? 0 : seq - 1) }
 
+    /// Whether a message of a log whose last one is `head` may stand here: seq goes on across epochs, so none has a higher one.
+    public func mayExist(upTo head: Position) -> Bool { self <= head && seq <= head.seq }
+
     /// Whether `next` follows this position with nothing missing in between: seq goes on, within an epoch and into a newer one. A newer
     /// epoch may also begin at 1, in a log that was opened by somebody who knew no head. What stands at its beginning (`zero`) knows
     /// nothing and is followed by anything.

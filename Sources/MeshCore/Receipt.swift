@@ -27,9 +27,23 @@ public struct ReceiptPositions: Hashable, Sendable, CustomStringConvertible {
         ReceiptPositions(delivered: max(delivered, other.delivered), read: max(read, other.read))
     }
 
-    /// Nothing beyond `head` can be confirmed.
+    /// Nothing beyond `head` can be confirmed, nor a number that was never handed out.
     public func limited(to head: Position) -> ReceiptPositions {
-        ReceiptPositions(delivered: min(delivered, head), read: min(read, head))
+        ReceiptPositions(delivered: Self.limited(delivered, to: head), read: Self.limited(read, to: head))
+    }
+
+    private static func limited(_ position: Position, to head: Position) -> Position {
+        position > head ? head : Position(epoch: position.epoch, seq: min(position.seq, head.seq))
+    }
+
+    /// The same up to `end` at most.
+    public func upTo(_ end: Position) -> ReceiptPositions {
+        ReceiptPositions(delivered: min(delivered, end), read: min(read, end))
+    }
+
+    /// What is confirmed of messages after `position`, and nothing of others.
+    public func beyond(_ position: Position) -> ReceiptPositions {
+        ReceiptPositions(delivered: delivered > position ? delivered : .zero, read: read > position ? read : .zero)
     }
 }
 

@@ -95,7 +95,7 @@ public struct DirectReceipts: Sendable {
         isReading = false
         guard let messages else { return }
         // More may have been confirmed meanwhile, for which the next call reads.
-        tell(messages, upTo: reached.limited(to: missing.upTo))
+        tell(messages, upTo: reached.upTo(missing.upTo))
     }
 
     private mutating func tell(_ messages: [Sent], upTo end: ReceiptPositions) {

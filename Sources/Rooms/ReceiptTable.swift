@@ -53,6 +53,15 @@ public struct ReceiptTable: Sendable {
         }
     }
 
+    /// Messages up to `position` were deleted: nothing is confirmed of them any more.
+    public mutating func forget(upTo position: Position) {
+        for (owner, positions) in entries {
+            let left = positions.beyond(position)
+            entries[owner] = left == .none ? nil : left
+            if left == .none { changed.remove(owner) }
+        }
+    }
+
     // MARK: Users
 
     /// What the user herself knows to have confirmed.
@@ -103,18 +112,5 @@ public struct ReceiptSummary: Hashable, Sendable {
     mutating func add(_ positions: ReceiptPositions) {
         lowest = ReceiptPositions(delivered: min(lowest.delivered, positions.delivered), read: min(lowest.read, positions.read))
         highest = highest.merged(with: positions)
-    }
-}
-
-/// How many messages a user has not read: counted when it is asked for, never stored.
-public enum Unread {
-    /// - Parameters:
-    ///   - head: the last message of the room.
-    ///   - read: up to where the user has read, `.zero` for nothing.
-    ///   - oldest: the oldest message that is kept, nil if none is.
-    public static func count(head: Position, read: Position, oldest: Position?) -> UInt64 {
-        guard let oldest, head > read else { return 0 }
-        let before = max(read.seq, oldest.seq == 0 ? 0 : oldest.seq - 1)
-        return head.seq > before ? head.seq - before : 0
     }
 }

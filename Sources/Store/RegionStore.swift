@@ -84,6 +84,9 @@ public protocol RegionStore: AnyObject {
     /// - Returns: the last position that was handed out; nil if the room has no log.
     func deleteRoom(_ room: String) -> EventLoopFuture<Position?>
 
+    /// What `deleteRoom` answered last, nil if the room has no log or was never deleted. It outlives the messages.
+    func deletedUpTo(of room: String) -> EventLoopFuture<Position?>
+
     /// As `deleteRoom` for the user's inbox, and with it her last-seen time, where to push to her, and the list of her rooms.
     func deleteUser(_ user: String) -> EventLoopFuture<Position?>
 
@@ -131,6 +134,7 @@ public protocol RegionStore: AnyObject {
 
     /// Moves positions forward, each by itself; a position behind the stored one changes nothing.
     func mergeReceipts(of room: String, _ receipts: [Receipt]) -> EventLoopFuture<Void>
+
     // MARK: Offline delivery
 
     /// Notes, before messages are appended to an inbox, that they may be owed a notification. A note that stands already stays: it speaks
@@ -148,6 +152,10 @@ public protocol RegionStore: AnyObject {
     func claimPushes(for service: String, limit: Int, lease: TimeSpan) -> EventLoopFuture<[ClaimedPush]>
     func settlePushes(for service: String, _ settled: [SettledPush]) -> EventLoopFuture<Void>
     func pushQueue(of service: String) -> EventLoopFuture<PushQueueState>
+
+    /// Removes what is queued for a user, that is, all ids `<user>/<epoch>-<seq>/<reason>`, and her note. What is on loan is not claimed
+    /// again. Not one step: what is queued meanwhile may stay.
+    func forgetPushes(of user: String, services: [String]) -> EventLoopFuture<Void>
 
     /// False, and nothing kept, if the user has `most` other devices.
     func setPushDevice(_ device: String, of user: String, to value: StoredPushDevice, most: Int) -> EventLoopFuture<Bool>

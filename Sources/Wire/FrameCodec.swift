@@ -15,6 +15,8 @@ public enum ServerFrameEncoder {
     public static func append(_ frame: RelayServerFrame, encoding: FrameEncoding, to buffer: inout ByteBuffer) throws(FrameFault) {
         if encoding == .json, !frame.hasID, case .message(let message) = frame.frame {
             MessageJSON.append(message, to: &buffer)
+        } else if encoding == .json, case .published(let published) = frame.frame {
+            PublishedJSON.append(published, id: frame.hasID ? frame.id : nil, to: &buffer)
         } else {
             try FrameList.append(frame, encoding: encoding, to: &buffer)
         }

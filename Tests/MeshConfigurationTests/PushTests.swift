@@ -100,6 +100,27 @@ import Testing
         #expect(files.errors() == [mistake.error.replacing("FOLDER/", with: "")])
     }
 
+    @Test(
+        "a service account's token_uri has to be one, and not in the clear",
+        arguments: [
+            ("http://oauth2.example/token", "token_uri would send credentials in the clear: use https://, or set plaintext: allow"),
+            ("oauth2.example", "token_uri `oauth2.example` is not an http:// or https:// URL"),
+        ])
+    func tokenAddress(_ url: String, _ fault: String) throws {
+        let files = try files(Self.all)
+        try files.write(Self.account.replacing("https://oauth2.example/token", with: url), "account.json")
+        #expect(files.errors() == ["eu-west.yaml:27: push.fcm.serviceAccountFile: account.json \(fault)"])
+    }
+
+    @Test("a token_uri in the clear may be allowed by name, and on this machine needs no allowance") func plainTokenAddress() throws {
+        let files = try files(Self.all)
+        try files.write(Self.account.replacing("https://oauth2.example", with: "http://127.0.0.1:9000"), "account.json")
+        #expect(files.errors() == [])
+        let allowed = try self.files(Self.all.replacing("    host: http", with: "    plaintext: allow\n    host: http"))
+        try allowed.write(Self.account.replacing("https://", with: "http://"), "account.json")
+        #expect(allowed.errors() == [])
+    }
+
     @Test("a section without a service would queue for nobody") func nobody() throws {
         #expect(try files("push:\n  queueMax: 10").errors() == ["eu-west.yaml:17: push: needs at least one of webhook, apns and fcm"])
     }

@@ -88,6 +88,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
         .joined(RoomState(generation: 7, head: place, receipts: wholeReceipts)),
         .presenceAsked,
         .joined(RoomState(generation: 7, head: place, isSettling: true)),
+        .joined(RoomState(generation: 7, head: place, deletedUpTo: other)), .joined(RoomState(generation: 7, deletedUpTo: .zero)),
         .memberList(generation: 12, MemberList(members: members, count: 900, lastSeen: 5)),
         .hidden(true), .hidden(false),
         .deleted(generation: 12, RoomDeletion(upTo: place, endsUser: true)),
@@ -201,7 +202,7 @@ private func carried(_ frame: MeshTreeFrame) throws -> MeshTreeFrame {
             .unread(RoomUnread(count: 3, head: place, own: ReceiptPositions(delivered: place, read: other))), .done,
             .description(RoomDescription(head: place, members: 3, sessions: [RegionID("eu"): 2], logState: "open")),
             .data(.deleted(upTo: place)), .data(.deleted(upTo: nil)), .data(.done), .data(.rooms([])), .data(.rooms(["a", "b"])),
-            .data(.profile(UserProfile(lastSeen: 7, sessions: entries))),
+            .data(.profile(UserProfile(lastSeen: 7, sessions: entries, pushDevices: [.init(device: "d", service: "apns", updatedAt: 8)]))),
         ] + reasons.map { .refused(Refusal($0, "why", retryAfterMs: 250)) }
 
     @Test("answers arrive as they were", arguments: RequestCodecTests.answers.indices)

@@ -46,7 +46,7 @@ private func message(_ seq: UInt64, from: String = "bob", _ reason: PushNotifica
         #expect(ledger.unconfirmed(newest) == .init(notifications: [newest]))
         // She comes and goes again without a word.
         _ = ledger.arrived(head: at(7))
-        #expect(ledger.left(delivered: at(3)) == at(3))
+        #expect(ledger.left(delivered: at(3)) == at(7))
         #expect(ledger.unconfirmed(newest) == nil)
         #expect(ledger.left(delivered: nil) == nil)
     }
@@ -56,8 +56,14 @@ private func message(_ seq: UInt64, from: String = "bob", _ reason: PushNotifica
         _ = ledger.willAppend(behind: at(4))
         _ = ledger.appended([message(5)])
         _ = ledger.arrived(head: at(5))
-        #expect(ledger.left(delivered: at(2)) == at(2))
+        #expect(ledger.left(delivered: at(2)) == at(5))
         #expect(ledger.unconfirmed(message(5, .unconfirmed)) == nil)
+    }
+
+    @Test("what an earlier root has told is not told again: nothing came since") func rootMoved() {
+        var ledger = certain()
+        _ = ledger.arrived(head: at(5))
+        #expect(ledger.left(delivered: at(2)) == at(5), "of what she confirmed long ago nothing follows for what came before her session")
     }
 
     @Test("what she confirmed counts, not when her session began") func delivered() {

@@ -20,6 +20,15 @@ private func receipt(_ user: String, delivered: UInt64 = 0, read: UInt64 = 0, hi
     @Test("nothing beyond the head is confirmed") func limited() {
         #expect(ReceiptPositions(delivered: at(9), read: at(4)).limited(to: at(6)) == ReceiptPositions(delivered: at(6), read: at(4)))
         #expect(ReceiptPositions(delivered: at(9, 2)).limited(to: at(20)) == ReceiptPositions(delivered: at(20)), "epochs come first")
+        #expect(
+            ReceiptPositions(read: at(.max)).limited(to: at(100, 2)) == ReceiptPositions(read: at(100)), "no such number was handed out")
+        #expect(at(100).mayExist(upTo: at(100, 2)) && !at(101).mayExist(upTo: at(100, 2)) && !at(1, 3).mayExist(upTo: at(100, 2)))
+    }
+
+    @Test("nothing is confirmed of messages that were deleted") func beyond() {
+        #expect(ReceiptPositions(delivered: at(9), read: at(4)).beyond(at(6)) == ReceiptPositions(delivered: at(9)))
+        #expect(ReceiptPositions(delivered: at(9), read: at(4)).beyond(at(9)) == .none)
+        #expect(ReceiptPositions(read: at(10, 2)).beyond(at(9)) == ReceiptPositions(read: at(10, 2)))
     }
 
     @Test("the stored form is read back, and other text is refused") func text() {
@@ -106,24 +115,6 @@ private final class Table {
         let summary = table.known.summary(of: ["alice", "bob", "carol", "dave"])
         #expect(summary?.lowest == ReceiptPositions(delivered: at(5), read: at(2)))
         #expect(summary?.highest == ReceiptPositions(delivered: at(9), read: at(4)))
-    }
-}
-
-@Suite("Unread") struct UnreadTests {
-    @Test("is what is kept after READ") func count() {
-        #expect(Unread.count(head: at(10), read: at(4), oldest: at(1)) == 6)
-        #expect(Unread.count(head: at(10), read: .zero, oldest: at(1)) == 10)
-        #expect(Unread.count(head: at(10), read: .zero, oldest: at(8)) == 3, "the others are trimmed")
-        #expect(Unread.count(head: at(10), read: at(4), oldest: at(8)) == 3)
-        #expect(Unread.count(head: at(12, 3), read: at(10, 1), oldest: at(1)) == 2, "seq goes on across epochs")
-    }
-
-    @Test("is never negative, and 0 where nothing is") func none() {
-        #expect(Unread.count(head: at(10), read: at(10), oldest: at(1)) == 0)
-        #expect(Unread.count(head: at(10), read: at(12), oldest: at(1)) == 0)
-        #expect(Unread.count(head: .zero, read: .zero, oldest: nil) == 0)
-        #expect(Unread.count(head: at(10), read: .zero, oldest: nil) == 0, "all trimmed")
-        #expect(Unread.count(head: at(3, 2), read: at(9, 1), oldest: at(1)) == 0, "an epoch that was lost")
     }
 }
 

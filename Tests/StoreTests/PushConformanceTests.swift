@@ -126,6 +126,32 @@ private let services = ["webhook", "apns"]
     }
 
     @Test(arguments: StoreKind.allCases)
+    func nothingOfADeletedUserStaysQueued(_ kind: StoreKind) async throws {
+        try await withStore(kind) { _, store in
+            // More than are looked at in one command.
+            let hers = (1...2_500).map { PushBatch.Entry(id: "alice/1-\($0)/message", body: ByteBuffer(string: "psst")) }
+            let full = PushBatch(entries: hers, services: services, most: 10_000, settles: nil)
+            expect(try await store.call { $0.queuePushes(full) }, is: 0)
+            let others = ["alice/2/1-1/message", "alice2/1-1/message", "bob/1-1/message"]
+            let rest = batch(others[0], others[1], others[2], services: services, most: 10_000)
+            expect(try await store.call { $0.queuePushes(rest) }, is: 0)
+            for user in ["alice", "bob"] { try await store.call { $0.markPush(PushMark(user: user, after: at(1, 1))) } }
+            let lent = try #require(try await claim(store, limit: 1).first)
+            try await store.call { $0.forgetPushes(of: "alice", services: services) }
+            for service in services {
+                expect(try await store.call { $0.pushQueue(of: service) }.count, is: 3)
+            }
+            try await store.call {
+                $0.settlePushes(for: "webhook", [.init(id: lent.id, claim: 1, outcome: .later(delay: .zero, body: nil))])
+            }
+            expect(try await claim(store, "apns").map(\.id).sorted(), is: others.sorted())
+            expect(try await claim(store).allSatisfy { others.contains($0.id) }, is: true)
+            expect(try await store.call { $0.overduePushMarks(age: .zero, limit: 9) }.map(\.user), is: ["bob"])
+            try await store.call { $0.forgetPushes(of: "nobody", services: []) }
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
     func devicesOfAUser(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             let phone = StoredPushDevice(service: "apns", token: "abc", updatedAt: 1_795_000_000_000)

@@ -132,6 +132,7 @@ private let room = "eu/lobby"
         try await withStore(kind) { harness, store in
             expect(try await store.call { $0.deleteRoom(room) }, is: nil)
             expect(try await store.call { $0.head(of: room) }, is: nil)
+            expect(try await store.call { $0.deletedUpTo(of: room) }, is: nil)
             _ = try await store.call { $0.open(room, .first(epoch: 3)) }
             _ = try await store.call { $0.append(room, .of("a", "b", at: 5_000)) }
             let key = MemberKey(owner: NodeBoot(node: NodeID(region: RegionID("eu"), name: "n"), boot: 1), session: 2)
@@ -139,7 +140,9 @@ private let room = "eu/lobby"
             try await store.call { $0.mirrorMembers(of: room, removed: [], upserted: [member]) }
             let end = harness.now + 60_000
             try await store.call { $0.mirrorTyping(in: room, user: "alice", expiresAt: end) }
+            expect(try await store.call { $0.deletedUpTo(of: room) }, is: nil)
             expect(try await store.call { $0.deleteRoom(room) }, is: at(3, 2))
+            expect(try await store.call { $0.deletedUpTo(of: room) }, is: at(3, 2))
             expect(try await bodies(store), is: [])
             expect(try await store.call { $0.members(of: room) }, is: [])
             expect(try await store.call { $0.typing(in: room) }, is: [:])
@@ -152,6 +155,7 @@ private let room = "eu/lobby"
             expect(try await store.call { $0.append(room, .of("a")) }, is: [.duplicate(at(4, 3), at: 5_000)])
             expect(try await bodies(store), is: ["a"])
             expect(try await store.call { $0.open(room, .first(epoch: 3)) }, is: OpenedLog(epoch: 4, head: at(4, 3), lastAt: 5_000))
+            expect(try await store.call { $0.deletedUpTo(of: room) }, is: at(3, 2))
             // Repeatable.
             expect(try await store.call { $0.deleteRoom(room) }, is: at(4, 3))
             expect(try await store.call { $0.deleteRoom(room) }, is: at(4, 3))

@@ -244,6 +244,10 @@ final class PushReceivers: Sendable {
         let redis = try #require(try await mesh.region("us-east").redis?.url)
         let key = "hg:push:{@\(alice)}:@\(alice)"
         #expect(try await Program.redis(redis, "HGET", key, "phone").contains(token))
+        let exported = try await HTTP.get("\(mesh.node("us-east").operationsURL)/v1/users/\(alice)/export").body
+        let line = try #require(exported.split(separator: "\n").first { $0.contains(#""kind":"pushDevice""#) })
+        #expect(line.contains(#""device":"phone""#) && line.contains(#""service":"apns""#) && line.contains(#""updatedAt":1"#))
+        #expect(!exported.contains(token), "what the service calls the device is nobody's business")
         server.answer(.status(410, body: #"{"reason":"Unregistered"}"#))
         try await send("to nobody", to: alice)
         try await eventually("the device is forgotten") { try await Program.redis(redis, "EXISTS", key) == "0" }

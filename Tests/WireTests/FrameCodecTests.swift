@@ -128,6 +128,28 @@ private func decodeClient(_ text: String, frameBytesMax: Int = 65_536) throws ->
         #expect(ours == reference)
     }
 
+    @Test(arguments: 0..<100) func handWrittenPublishedEqualsSwiftProtobuf(seed: Int) throws {
+        var random = SeededRandom(seed: UInt64(seed))
+        var frame = RelayServerFrame()
+        if Bool.random(using: &random) { frame.id = UInt32.random(in: 0 ... .max, using: &random) }
+        frame.published = .with {
+            if Bool.random(using: &random) { $0.room = "room \"☂\" \(seed)" }
+            if Bool.random(using: &random) { $0.key = "k\n\(seed)" }
+            if Bool.random(using: &random) { $0.position = .with { ($0.epoch, $0.seq) = (UInt64(seed), 9_007_199_254_740_991) } }
+            if Bool.random(using: &random) { $0.at = Int64.random(in: -5...1_700_000_000_000, using: &random) }
+            if Bool.random(using: &random) { $0.duplicate = Bool.random(using: &random) }
+            if Bool.random(using: &random) { $0.durability = [.home, .mesh, .ephemeral].randomElement(using: &random) ?? .home }
+        }
+        var written = ByteBuffer()
+        try ServerFrameEncoder.append(frame, encoding: .json, to: &written)
+        #expect(try ServerFrameDecoder.decode(written, encoding: .json, frameBytesMax: 1 << 20) == [frame], "seed \(seed)")
+        var options = JSONEncodingOptions()
+        options.alwaysPrintInt64sAsNumbers = true
+        let reference = try JSONSerialization.jsonObject(with: try frame.jsonUTF8Bytes(options: options) as Data) as? NSDictionary
+        let ours = try JSONSerialization.jsonObject(with: Data(written.readableBytesView)) as? NSDictionary
+        #expect(ours != nil && ours == reference, "seed \(seed)")
+    }
+
     @Test func theFormOnTheWire() {
         var buffer = ByteBuffer()
         let message = RelayMessage.with {

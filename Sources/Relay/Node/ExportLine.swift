@@ -34,6 +34,19 @@ enum ExportLine {
         }
     }
 
+    /// A device to which notifications go. The token by which the service knows it stays here.
+    struct PushDevice: Encodable {
+        let kind = "pushDevice"
+        var device: String
+        var service: String
+        /// Milliseconds since 1970.
+        var updatedAt: WallMilliseconds
+
+        init(_ device: UserProfile.PushDevice) {
+            (self.device, service, updatedAt) = (device.device, device.service, device.updatedAt)
+        }
+    }
+
     /// How far she has confirmed the messages of a room.
     struct Receipt: Encodable {
         struct Place: Encodable {

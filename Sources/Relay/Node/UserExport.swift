@@ -37,6 +37,7 @@ actor UserExport {
         var page = ByteBuffer()
         Self.append(ExportLine.Profile(user: user, profile), to: &page)
         for session in profile.sessions { Self.append(ExportLine.Device(session), to: &page) }
+        for device in profile.pushDevices { Self.append(ExportLine.PushDevice(device), to: &page) }
         opening = page
     }
 

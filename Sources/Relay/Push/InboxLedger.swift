@@ -95,7 +95,8 @@ struct InboxLedger {
         // She was seen, so from now on her absence is one.
         isCertain = true
         defer { sessionBase = nil }
-        return delivered ?? sessionBase
+        // What came before her session was either told or is noted, also by an earlier root.
+        return [delivered, sessionBase].compactMap { $0 }.max()
     }
 
     /// The newest message that she has not confirmed. Nil when she was told of it before, is back, or wrote it herself.

@@ -18,7 +18,7 @@ extension ClientSession {
         }
         guard ask.hasPosition else { throw .invalid("a receipt needs a position") }
         let positions = try positions(ask)
-        if positions.delivered <= cell.leaves[ask.room]?.head ?? .zero { return take(positions, in: ask.room, id: id) }
+        if positions.delivered.mayExist(upTo: cell.leaves[ask.room]?.head ?? .zero) { return take(positions, in: ask.room, id: id) }
         askWhetherItExists(positions, in: ask.room, id: id)
     }
 
@@ -43,7 +43,7 @@ extension ClientSession {
         askUnread(room) { [weak self] answer in
             guard let self, !isEnded else { return }
             guard case .unread(let unread) = answer else { return failed(id, answer) }
-            guard positions.delivered <= unread.head else {
+            guard positions.delivered.mayExist(upTo: unread.head) else {
                 return fail(id, .invalid("there is no message at \(positions.delivered) in \(room) yet"))
             }
             take(positions, in: room, id: id)

@@ -33,7 +33,8 @@ final class HubReceipts {
     // MARK: Up
 
     func received(_ receipts: [Receipt]) {
-        for receipt in receipts {
+        for var receipt in receipts {
+            if let deleted = hub.deletion.upTo { receipt.positions = receipt.positions.beyond(deleted) }
             if case .moved(let forgotten) = said.merge(receipt), forgotten > 0 { hub.cell.drops.count(.receiptTableFull, forgotten) }
         }
         if said.hasChanges { hub.queue() }
@@ -78,6 +79,12 @@ final class HubReceipts {
         said.forget(user)
         mirror.forget(user)
         hub.root?.receipts.forget(user)
+    }
+
+    /// Messages up to `position` were deleted before anything that is known here was confirmed, or unheard of it.
+    func forget(upTo position: Position) {
+        said.forget(upTo: position)
+        hub.root?.receipts.forget(upTo: position)
     }
 
     func forgetAll() {

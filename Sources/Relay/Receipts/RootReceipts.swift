@@ -12,8 +12,7 @@ final class RootReceipts {
     private unowned let hub: HubRoom
     private let cell: Cell
     private var table = ReceiptTable()
-    /// Since the last write.
-    private var unwritten = ReceiptTable()
+    private var unwritten = UnwrittenReceipts()
     /// The user whose inbox this is, and who wrote to her.
     private let owner: String?
     private var direct: DirectReceipts
@@ -21,7 +20,6 @@ final class RootReceipts {
     private var isLoaded = false
     private var isLoading = false
     private var askedAt: Instant?
-    private var isWriting = false
     private var isSummarized = false
     /// Members came or went, so that the slowest may be another one.
     private var isSummaryStale = false
@@ -45,7 +43,7 @@ final class RootReceipts {
     private var isStoreUp: Bool { cell.storeKeeper.isUp }
 
     /// Nothing waits for a time to pass, or for the store.
-    var isSettled: Bool { unwritten.isEmpty && !isWriting && !isLoading && !table.hasChanges && !isSummaryStale && direct.isIdle }
+    var isSettled: Bool { unwritten.isSettled && !isLoading && !table.hasChanges && !isSummaryStale && direct.isIdle }
 
     /// Up to where `user` has received the room, as far as it is known in memory.
     func delivered(_ user: String) -> Position { table.delivered(user) }
@@ -65,10 +63,11 @@ final class RootReceipts {
     private func merge(_ receipt: Receipt, head: Position?) {
         var receipt = receipt
         if let head { receipt.positions = receipt.positions.limited(to: head) }
+        if let deleted = hub.deletion.upTo { receipt.positions = receipt.positions.beyond(deleted) }
         if hub.presence.table.isHidden(receipt.user) { receipt.owner.isHidden = true }
         guard case .moved(let forgotten) = table.merge(receipt) else { return }
         if forgotten > 0 { cell.drops.count(.receiptTableFull, forgotten) }
-        _ = unwritten.merge(receipt)
+        unwritten.add(receipt)
     }
 
     // MARK: Down
@@ -139,15 +138,18 @@ final class RootReceipts {
         guard isStoreUp, !isLoaded, !isLoading, askedAt.map({ now - $0 >= Self.loadRetry }) ?? true else { return }
         isLoading = true
         askedAt = now
-        store.receipts(of: room).assumeIsolated().whenComplete { self.loaded($0) }
+        // Nothing is written before it is known what of it was deleted.
+        let state = store.receipts(of: room).and(store.deletedUpTo(of: room))
+        state.assumeIsolated().whenComplete { self.loaded($0) }
     }
 
-    private func loaded(_ result: Result<[Receipt], any Error>) {
+    private func loaded(_ result: Result<([Receipt], Position?), any Error>) {
         isLoading = false
         hub.wake()
-        guard case .success(let stored) = result else { return }
+        guard case .success((let stored, let deleted)) = result else { return }
         isLoaded = true
         askedAt = nil
+        hub.learned(deletedUpTo: deleted ?? .zero)
         for receipt in stored { _ = table.merge(receipt) }
         if let owner { direct.loaded(stored.first { $0.owner == ReceiptOwner(user: owner) }?.positions ?? .none) }
         publish()
@@ -157,19 +159,14 @@ final class RootReceipts {
 
     /// At most once a second, all that changed in one command. What could not be written is written again.
     private func write(now: Instant) {
-        guard isStoreUp, isLoaded, !isWriting, !unwritten.isEmpty, now - wroteAt >= Self.pace else { return }
-        let batch = unwritten.all
-        unwritten.removeAll()
+        guard isStoreUp, isLoaded, now - wroteAt >= Self.pace, let batch = unwritten.begin() else { return }
         wroteAt = now
-        isWriting = true
         cell.figures.receiptWrites += 1
-        store.mergeReceipts(of: room, batch).assumeIsolated().whenComplete { self.wrote($0, batch) }
+        store.mergeReceipts(of: room, batch).assumeIsolated().whenComplete { self.wrote($0) }
     }
 
-    private func wrote(_ result: Result<Void, any Error>, _ batch: [Receipt]) {
-        isWriting = false
-        guard case .failure = result else { return }
-        for receipt in batch { _ = unwritten.merge(receipt) }
+    private func wrote(_ result: Result<Void, any Error>) {
+        unwritten.ended(isWritten: (try? result.get()) != nil)
         hub.wake()
     }
 
@@ -177,16 +174,15 @@ final class RootReceipts {
     func storeAttached() {
         isLoaded = false
         askedAt = nil
-        for receipt in table.all { _ = unwritten.merge(receipt) }
+        for receipt in table.all { unwritten.add(receipt) }
         if !unwritten.isEmpty { load() }
     }
 
     /// Another node is the root from now on. It loads what is stored and is told the rest by the hubs.
     func stepDown() {
-        guard isStoreUp, !unwritten.isEmpty else { return }
+        guard isStoreUp, isLoaded, let batch = unwritten.begin() else { return }
         cell.figures.receiptWrites += 1
-        store.mergeReceipts(of: room, unwritten.all).assumeIsolated().whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
-        unwritten.removeAll()
+        store.mergeReceipts(of: room, batch).assumeIsolated().whenFailure { [cell] _ in cell.drops.count(.storeMirrorSkipped) }
     }
 
     func tick(now: Instant) {
@@ -198,14 +194,23 @@ final class RootReceipts {
 
     // MARK: Deletion
 
+    /// The store is asked to delete receipts: nothing is written until it has answered.
+    func deletionBegan() { unwritten.deletionBegan() }
+    func deletionEnded() { unwritten.deletionEnded() }
+
     func forget(_ user: String) {
         table.forget(user)
         unwritten.forget(user)
     }
 
+    func forget(upTo position: Position) {
+        table.forget(upTo: position)
+        unwritten.forget(upTo: position)
+    }
+
     func forgetAll() {
         table.removeAll()
-        unwritten.removeAll()
+        unwritten.forgetAll()
         direct = DirectReceipts(of: owner ?? "")
         direct.loaded(.none)
     }
@@ -260,15 +265,26 @@ final class RootReceipts {
     // MARK: Unread
 
     func countUnread(of user: String, _ answer: @escaping (RootResponse.Answer) -> Void) {
-        guard isStoreUp else { return answer(.refused(RootRole.storeIsAway)) }
+        guard isStoreUp, let retention = hub.root?.retention else { return answer(.refused(RootRole.storeIsAway)) }
         let head = hub.root?.knownHead.map { cell.loop.makeSucceededFuture($0) } ?? store.head(of: room).map { $0 ?? .zero }
-        let oldest = hub.root?.retention.read(after: nil, before: nil, limit: 1, newest: false).map(\.first?.position)
+        let oldest = retention.read(after: nil, before: nil, limit: 1, newest: false).map(\.first?.position)
         let stored = store.receipts(of: room, user: user)
-        guard let oldest else { return answer(.refused(RootRole.storeIsAway)) }
         head.and(oldest).and(stored).assumeIsolated().whenComplete { [self] result in
             guard case .success(((let head, let oldest), let stored)) = result else { return answer(.refused(RootRole.storeIsAway)) }
             let own = stored.merged(with: table.own(user))
-            answer(.unread(RoomUnread(count: Unread.count(head: head, read: own.read, oldest: oldest), head: head, own: own)))
+            count(from: Unread.first(head: head, read: own.read, oldest: oldest), to: head) { count in
+                answer(count.map { .unread(RoomUnread(count: $0, head: head, own: own)) } ?? .refused(RootRole.storeIsAway))
+            }
+        }
+    }
+
+    /// Calls `proceed` with nil if the store cannot say it.
+    private func count(from first: Position?, to head: Position, _ proceed: @escaping (UInt64?) -> Void) {
+        guard let first else { return proceed(0) }
+        guard Unread.needsEpochs(from: first, to: head) else { return proceed(Unread.count(from: first, to: head, epochs: [])) }
+        store.epochs(of: room).assumeIsolated().whenComplete { result in
+            let epochs = try? result.get().map(EpochSpan.init)
+            proceed(epochs.map { Unread.count(from: first, to: head, epochs: $0) })
         }
     }
 }

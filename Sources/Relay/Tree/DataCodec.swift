@@ -43,6 +43,7 @@ enum DataCodec {
                 $0.profile = .with {
                     $0.lastSeen = profile.lastSeen
                     $0.sessions = profile.sessions.map(TreeCodec.entry)
+                    $0.pushDevices = profile.pushDevices.map(pushDevice)
                 }
             }
         }
@@ -53,9 +54,25 @@ enum DataCodec {
         case .deleted(let deleted): .deleted(upTo: deleted.hasUpTo ? TreeCodec.position(deleted.upTo) : nil)
         case .done: .done
         case .rooms(let rooms): .rooms(rooms.rooms)
-        case .profile(let profile): .profile(UserProfile(lastSeen: profile.lastSeen, sessions: profile.sessions.map(TreeCodec.entry)))
+        case .profile(let profile):
+            .profile(
+                UserProfile(
+                    lastSeen: profile.lastSeen, sessions: profile.sessions.map(TreeCodec.entry),
+                    pushDevices: profile.pushDevices.map(pushDevice)))
         case nil: nil
         }
+    }
+
+    private static func pushDevice(_ device: UserProfile.PushDevice) -> MeshPushDevice {
+        .with {
+            $0.device = device.device
+            $0.service = device.service
+            $0.updatedAt = device.updatedAt
+        }
+    }
+
+    private static func pushDevice(_ device: MeshPushDevice) -> UserProfile.PushDevice {
+        UserProfile.PushDevice(device: device.device, service: device.service, updatedAt: device.updatedAt)
     }
 
     static func frame(_ generation: UInt64, _ deletion: RoomDeletion) -> MeshRoomDeleted {

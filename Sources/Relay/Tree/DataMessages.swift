@@ -26,6 +26,15 @@ struct UserProfile: Hashable, Sendable {
     var lastSeen: WallMilliseconds
     /// Those that are there now.
     var sessions: [MemberEntry]
+    /// Where notifications go.
+    var pushDevices: [PushDevice]
+
+    struct PushDevice: Hashable, Sendable {
+        var device: String
+        var service: String
+        /// Milliseconds since 1970.
+        var updatedAt: WallMilliseconds
+    }
 }
 
 /// Something was deleted, on its way down: whoever keeps messages up to this position forgets them, and subscriptions end.

@@ -23,6 +23,7 @@ final class HubRoom {
     private var isQueued = false
     private var fetching: Fetch?
     private var heads = HeadAnnouncer()
+    private(set) var deletion = DeletionMark()
     private var ownReader: RoomReader?
     private var usedAt = Clock.now()
 
@@ -194,7 +195,7 @@ final class HubRoom {
     }
 
     private func state(_ generation: UInt64, _ interest: Interest) -> RoomState {
-        var state = RoomState(generation: generation, head: feed.head)
+        var state = RoomState(generation: generation, head: feed.head, deletedUpTo: deletion.upTo)
         presence.fill(&state, interest, isCovered: uplink.covers(.presence))
         if interest.contains(.typing) { state.typing = typing.users }
         if interest.contains(.receipts) { state.receipts = receipts.whole }
@@ -232,6 +233,7 @@ final class HubRoom {
     private func joined(_ state: RoomState) {
         guard uplink.joined(generation: state.generation) else { return cell.drops.count(.staleGeneration) }
         forgetFeedIfUnfollowed()
+        learned(deletedUpTo: state.deletedUpTo)
         if uplink.covers(.messages), let head = state.head { standAt(head) }
         presence.joined(state, covers: uplink.covers(.presence))
         if uplink.covers(.receipts), let whole = state.receipts { receipts.apply(whole) }
@@ -374,8 +376,19 @@ final class HubRoom {
         forward(delivery)
     }
 
+    /// The level above, or the store, has said how far the room was deleted: what was missed of it is made up for.
+    func learned(deletedUpTo position: Position?) {
+        let isMissed = deletion.learned(position)
+        if let position, isMissed, feed.head != nil {
+            deleted(RoomDeletion(upTo: position, endsUser: NameRules.owner(ofInbox: name) != nil))
+        } else if let position {
+            receipts.forget(upTo: position)
+        }
+    }
+
     /// Messages up to a position were deleted: what is kept or awaited of them is forgotten, here and below.
     func deleted(_ deletion: RoomDeletion) {
+        _ = self.deletion.learned(deletion.upTo)
         forward(feed.forget(upTo: deletion.upTo))
         forgetEarlier()
         if deletion.endsUser { presence.forgetLastSeen() }

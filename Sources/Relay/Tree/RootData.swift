@@ -2,6 +2,7 @@ import MeshConfiguration
 import MeshCore
 import NIOCore
 import Presence
+import Push
 import Store
 
 /// What the root of a room does with what is stored of it beside its messages: deletion, and for an inbox what belongs to its user.
@@ -35,7 +36,7 @@ final class RootData {
             tick(now: Clock.now())
         case (.noteRoom(let noted), let user?): note(noted, of: user, request)
         case (.rooms(let after, let limit), let user?): listRooms(of: user, after: after, limit: limit, request)
-        case (.profile, _?): describeUser(request)
+        case (.profile, let user?): describe(user, request)
         case (_, nil): cell.answer(request, .refused(Refusal(.unimplemented, "\(room) is nobody's inbox")))
         }
     }
@@ -57,7 +58,7 @@ final class RootData {
 
     /// The store does things in the order in which it is asked: an append under way is deleted, a later one stays.
     private func deleteRoom(_ request: RootRequest) {
-        finish(request, cell.store.deleteRoom(room)) { [hub] position in
+        finish(request, withholdingReceipts(cell.store.deleteRoom(room))) { [hub] position in
             hub.deleted(RoomDeletion(upTo: position ?? .zero, endsUser: false))
             return .deleted(upTo: position)
         }
@@ -65,19 +66,34 @@ final class RootData {
 
     private func deleteUser(_ request: RootRequest) {
         guard let user else { return }
+        hub.root?.presence.forgetLastSeen()
         hub.root?.presence.publish()
-        finish(request, cell.store.deleteUser(user)) { [hub] position in
+        finish(request, withholdingReceipts(deleteAll(of: user))) { [hub] position in
             hub.root?.presence.forgetLastSeen()
             hub.deleted(RoomDeletion(upTo: position ?? .zero, endsUser: true))
             return .deleted(upTo: position)
         }
     }
 
+    /// Notifications that are queued hold what others wrote to her.
+    private func deleteAll(of user: String) -> EventLoopFuture<Position?> {
+        let services = cell.context.configuration.push?.services.map(\.rawValue) ?? []
+        return cell.store.deleteUser(user).and(cell.store.forgetPushes(of: user, services: services)).map { position, _ in position }
+    }
+
     private func deleteReceipts(of user: String, _ request: RootRequest) {
-        finish(request, cell.store.deleteReceipts(of: room, user: user)) { [hub] in
+        finish(request, withholdingReceipts(cell.store.deleteReceipts(of: room, user: user))) { [hub] in
             hub.receipts.forget(user)
             return .done
         }
+    }
+
+    /// No receipt is written behind a deletion: what is said until it is done is forgotten with the rest.
+    private func withholdingReceipts<Value: Sendable>(_ deletion: EventLoopFuture<Value>) -> EventLoopFuture<Value> {
+        let receipts = hub.root?.receipts
+        receipts?.deletionBegan()
+        deletion.assumeIsolated().whenComplete { _ in receipts?.deletionEnded() }
+        return deletion
     }
 
     // MARK: A user's rooms and her profile
@@ -94,10 +110,15 @@ final class RootData {
         finish(request, cell.store.rooms(of: user, after: after, limit: min(limit, Self.roomsPageMax))) { .rooms($0) }
     }
 
-    private func describeUser(_ request: RootRequest) {
+    private func describe(_ user: String, _ request: RootRequest) {
         let sessions = hub.presence.table.entries().map(\.entry).sorted { ($0.device, $0.session) < ($1.device, $1.session) }
         let lastSeen = hub.root?.presence.lastSeen ?? 0
-        cell.answer(request, .data(.profile(UserProfile(lastSeen: lastSeen, sessions: sessions))))
+        finish(request, cell.store.pushDevices(of: user)) { devices in
+            let pushDevices = devices.sorted { $0.key < $1.key }.map { device, stored in
+                UserProfile.PushDevice(device: device, service: stored.service, updatedAt: stored.updatedAt)
+            }
+            return .profile(UserProfile(lastSeen: lastSeen, sessions: sessions, pushDevices: pushDevices))
+        }
     }
 
     // MARK: Answers

@@ -12,8 +12,8 @@ final class RootPresence {
     private unowned let cell: Cell
     private let mirror: StoreMirror
     private var publishedAt = Instant.zero
-    /// For an inbox: when its user was last seen. Nil while it has to be loaded.
-    private var seen: WallMilliseconds?
+    /// For an inbox.
+    private var seen = LastSeen()
     private var isLoaded = false
     private var isLoading = false
     /// Another node is the root now: an answer of the store comes too late.
@@ -36,9 +36,9 @@ final class RootPresence {
         load()
     }
 
-    var lastSeen: WallMilliseconds { seen ?? 0 }
-    /// The user was deleted.
-    func forgetLastSeen() { seen = 0 }
+    var lastSeen: WallMilliseconds { seen.time }
+    /// The user was deleted, or is about to be.
+    func forgetLastSeen() { seen.forget() }
     var isSettling: Bool { settlesAt != nil }
     var isIdle: Bool { !mirror.isPending && !isLoading && !isSettling }
     var hasChanges: Bool { hub.presence.table.hasChanges }
@@ -70,7 +70,7 @@ final class RootPresence {
         guard !isOver else { return }
         isLoaded = true
         if case .success((let members, let stored)) = result {
-            seen = max(seen ?? 0, stored ?? 0)
+            seen.loaded(stored ?? 0)
             let likely = members.filter { mayStillBe($0.key.owner) }
             hub.presence.preload(likely.map { ($0.key.owner, MemberEntry($0)) })
         }
@@ -128,13 +128,18 @@ final class RootPresence {
         guard hasChanges, inboxOwner == nil || !isSettling else { return }
         publishedAt = Clock.now()
         let left = Clock.wall()
-        guard let diff = hub.presence.publish(lastSeen: inboxOwner == nil ? 0 : left) else { return }
+        guard let diff = hub.presence.publish(lastSeen: inboxOwner == nil || seen.isForgotten ? 0 : left) else { return }
         hub.root?.receipts.membersChanged()
-        if let user = inboxOwner, diff.left.contains(user) {
-            seen = left
-            mirror.setLastSeen(user, at: left)
-        }
+        noteLastSeen(diff, left: left)
         for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
+    }
+
+    private func noteLastSeen(_ diff: MemberDiff, left: WallMilliseconds) {
+        guard let user = inboxOwner else { return }
+        if diff.joined.contains(where: { $0.user == user }) { seen.joined() }
+        guard diff.left.contains(user), seen.left(at: left) else { return }
+        let deletions = seen.deletions
+        mirror.setLastSeen(user, at: left) { [self] in seen.deletions == deletions }
     }
 
     /// Before a list is given, so that it holds what has just happened. Of a large room a sample is given, which is as good a second old.

@@ -98,5 +98,5 @@ extension ReplayPage {
 }
 
 extension EpochSpan {
-    fileprivate init(_ stored: StoredEpoch) { self.init(epoch: stored.epoch, first: stored.first, last: stored.last) }
+    init(_ stored: StoredEpoch) { self.init(epoch: stored.epoch, first: stored.first, last: stored.last) }
 }

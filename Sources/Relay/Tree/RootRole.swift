@@ -170,7 +170,7 @@ final class RootRole {
         let epoch = max(identity.epoch, cell.topology.view.epoch)
         openedFence = fence
         let request = OpenLog(fence: fence, incarnation: identity.incarnation, epoch: epoch, knownHead: knownHead)
-        let opening = store.open(room, request)
+        let opening = store.open(room, request).and(store.deletedUpTo(of: room))
         opening.assumeIsolated().whenComplete { self.opened($0, attempt) }
         return opening.map { _ in }
     }
@@ -193,11 +193,12 @@ final class RootRole {
         pushes?.appendFailed()
     }
 
-    private func opened(_ result: Result<OpenedLog, any Error>, _ attempt: UInt64) {
+    private func opened(_ result: Result<(OpenedLog, Position?), any Error>, _ attempt: UInt64) {
         switch result {
-        case .success(let opened):
+        case .success((let opened, let deleted)):
             openFailedAt = nil
             guard log.opened(head: opened.head, lastAt: opened.lastAt, attempt: attempt) else { return }
+            hub.learned(deletedUpTo: deleted ?? .zero)
             hub.standAt(log.head)
             pump()
             hub.answerChildren()

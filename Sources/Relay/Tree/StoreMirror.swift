@@ -78,8 +78,10 @@ final class StoreMirror {
         cell.store.mirrorTyping(in: room, user: user, expiresAt: expiry).assumeIsolated().whenFailure { [self] _ in skipped() }
     }
 
-    func setLastSeen(_ user: String, at time: WallMilliseconds) {
+    /// - Parameter isWanted: asked when the call has its turn.
+    func setLastSeen(_ user: String, at time: WallMilliseconds, if isWanted: @escaping () -> Bool) {
         cell.storeGate.run { [self] in
+            guard isWanted() else { return cell.loop.makeSucceededVoidFuture() }
             let done = cell.store.setLastSeen(of: user, at: time)
             done.assumeIsolated().whenFailure { [self] _ in skipped() }
             return done

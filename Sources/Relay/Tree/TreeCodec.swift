@@ -238,6 +238,7 @@ enum TreeCodec {
         .with {
             $0.generation = state.generation
             if let head = state.head { $0.head = place(head) }
+            if let deleted = state.deletedUpTo { $0.deletedUpTo = place(deleted) }
             $0.members = state.members.map(member)
             $0.count = UInt32(state.count)
             $0.lastSeen = state.lastSeen
@@ -249,7 +250,8 @@ enum TreeCodec {
 
     private static func state(_ joined: MeshTreeJoined) -> RoomState {
         RoomState(
-            generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil, members: joined.members.map(member),
+            generation: joined.generation, head: joined.hasHead ? position(joined.head) : nil,
+            deletedUpTo: joined.hasDeletedUpTo ? position(joined.deletedUpTo) : nil, members: joined.members.map(member),
             count: Int(joined.count),
             lastSeen: joined.lastSeen, typing: joined.typing,
             receipts: joined.hasReceipts ? ReceiptCodec.update(joined.receipts) : nil, isSettling: joined.settling)

@@ -81,6 +81,8 @@ struct RoomState: Sendable {
     var generation: UInt64
     /// Nil while it is not known: the log could not be opened.
     var head: Position?
+    /// Up to where the room was deleted, `.zero` if it never was. Nil while it is not known.
+    var deletedUpTo: Position?
     /// As far as the join asked for presence.
     var members: [Member] = []
     var count = 0

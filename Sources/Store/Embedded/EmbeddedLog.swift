@@ -16,6 +16,7 @@ struct EmbeddedLog {
 
     private(set) var head: Position
     private(set) var epochs: [StoredEpoch] = []
+    private(set) var deletedUpTo: Position?
     private var fence: Fence
     private var incarnation: String
     private var run: UInt64
@@ -91,6 +92,7 @@ struct EmbeddedLog {
         kept = KeptMessages()
         keys.removeAll()
         expiry.removeAll()
+        deletedUpTo = head
         epoch += 1
         beginEpoch(lastOfHeld: seq)
     }

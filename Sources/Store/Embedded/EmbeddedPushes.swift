@@ -14,7 +14,7 @@ struct EmbeddedPushes: Sendable {
     private var queues: [String: [String: Queued]] = [:]
     private var devices: [String: [String: StoredPushDevice]] = [:]
 
-    /// Where her notifications go. Those that are queued are sent.
+    /// Where her notifications go.
     mutating func forget(_ user: String) { devices[user] = nil }
 
     // MARK: Notes
@@ -68,6 +68,20 @@ struct EmbeddedPushes: Sendable {
                 if let body { queues[service]?[push.id]?.body = body }
             }
         }
+    }
+
+    mutating func forgetQueued(for user: String, services: [String]) {
+        guard !services.isEmpty else { return }
+        marks[user] = nil
+        for service in services {
+            queues[service] = queues[service]?.filter { id, _ in !Self.isID(id, of: user) }
+        }
+    }
+
+    /// `<user>/<epoch>-<seq>/<reason>`. A user's name may hold a slash, so the whole of it is compared.
+    private static func isID(_ id: String, of user: String) -> Bool {
+        let parts = id.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.count > 2 && parts.dropLast(2).joined(separator: "/") == user && Position(parts[parts.count - 2]) != nil
     }
 
     func state(_ service: String, now: WallMilliseconds) -> PushQueueState {

@@ -22,6 +22,10 @@ extension EmbeddedStore {
         answer { $0.pushes.state(service, now: data.clock()) }
     }
 
+    public func forgetPushes(of user: String, services: [String]) -> EventLoopFuture<Void> {
+        answer { $0.pushes.forgetQueued(for: user, services: services) }
+    }
+
     // MARK: Devices
 
     public func setPushDevice(

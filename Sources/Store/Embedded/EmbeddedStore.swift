@@ -105,6 +105,8 @@ public final class EmbeddedStore: RegionStore {
 
     public func deleteRoom(_ room: String) -> EventLoopFuture<Position?> { answer { $0.deleteRoom(room) } }
 
+    public func deletedUpTo(of room: String) -> EventLoopFuture<Position?> { answer { $0.logs[room]?.deletedUpTo } }
+
     public func deleteUser(_ user: String) -> EventLoopFuture<Position?> { answer { $0.deleteUser(user) } }
 
     public func deleteReceipts(of room: String, user: String) -> EventLoopFuture<Void> {

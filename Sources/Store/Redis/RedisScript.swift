@@ -1,7 +1,7 @@
 /// The Lua files, embedded by the package manager. Each says in its header what its keys and arguments are.
 enum RedisScript: Int, CaseIterable {
     case attach, boot, roster, lease, dropLease, open, append, trim, deleteRoom, noteRoom, members, counts, typing, seen, receipts
-    case pushMark, pushMarks, pushQueue, pushClaim, pushSettle, pushState, pushDevice
+    case pushMark, pushMarks, pushQueue, pushClaim, pushSettle, pushState, pushForget, pushDevice
 
     var source: [UInt8] {
         switch self {
@@ -26,6 +26,7 @@ enum RedisScript: Int, CaseIterable {
         case .pushClaim: PackageResources.push_claim_lua
         case .pushSettle: PackageResources.push_settle_lua
         case .pushState: PackageResources.push_state_lua
+        case .pushForget: PackageResources.push_forget_lua
         case .pushDevice: PackageResources.push_device_lua
         }
     }

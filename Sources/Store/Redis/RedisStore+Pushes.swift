@@ -57,6 +57,26 @@ extension RedisStore {
         evaluate(.pushState, on: StoreKeys.pushQueue(service)[1], as: RedisReplyParsing.pushQueue) { _ in }
     }
 
+    /// Notifications looked at in one command.
+    private static let forgottenPage = 1_000
+
+    public func forgetPushes(of user: String, services: [String]) -> EventLoopFuture<Void> {
+        let forgotten = services.map { forgetPushes(of: user, service: $0, from: "0") }
+        return EventLoopFuture.andAllSucceed(forgotten, on: connection.loop)
+    }
+
+    private func forgetPushes(of user: String, service: String, from place: String) -> EventLoopFuture<Void> {
+        let keys = StoreKeys.pushMarks + StoreKeys.pushQueue(service)
+        let next = evaluate(.pushForget, keys: keys, as: RedisReplyParsing.cursor) { command in
+            command.append(user)
+            command.append(place)
+            command.append(Self.forgottenPage)
+        }
+        return next.assumeIsolated().flatMap { [self] next in
+            next == "0" ? connection.loop.makeSucceededVoidFuture() : forgetPushes(of: user, service: service, from: next)
+        }.nonisolated()
+    }
+
     // MARK: Devices
 
     public func setPushDevice(
@@ -93,6 +113,8 @@ extension RedisReplyParsing {
         guard case .integer(let count) = reply else { throw reply.unexpected("a count") }
         return Int(count)
     }
+
+    static func cursor(_ reply: RedisReply) throws -> String { try reply.text() }
 
     static func isOne(_ reply: RedisReply) throws -> Bool { try count(reply) == 1 }
 

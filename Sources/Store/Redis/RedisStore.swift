@@ -8,7 +8,7 @@ import TLS
 /// Whatever must be atomic is a script; keys are those of `StoreKeys`. The connection is made anew by itself, with back-off; while
 /// there is none, every call fails at once.
 public final class RedisStore: RegionStore {
-    private let connection: RedisConnection
+    let connection: RedisConnection
     private let clock: @Sendable () -> WallMilliseconds
 
     /// Made, started and called on `loop`.
@@ -150,6 +150,10 @@ public final class RedisStore: RegionStore {
 
 extension RedisStore {
     public func deleteRoom(_ room: String) -> EventLoopFuture<Position?> { delete(room, StoreKeys.RoomKind.ofMessages) }
+
+    public func deletedUpTo(of room: String) -> EventLoopFuture<Position?> {
+        answer(RedisCommand("HGET", StoreKeys.room(.meta, room), "deleted"), as: RedisReplyParsing.optionalPosition)
+    }
 
     public func deleteUser(_ user: String) -> EventLoopFuture<Position?> {
         delete(NameRules.inbox(of: user), StoreKeys.RoomKind.ofMessages + StoreKeys.RoomKind.ofUser)

@@ -13,58 +13,33 @@ public enum MessageJSON {
     public static func append(_ message: RelayMessage, to buffer: inout ByteBuffer) {
         buffer.writeStaticString("{\"message\":{")
         var isFirst = true
-        if message.hasRoom { field("\"room\":", message.room, &isFirst, &buffer) }
-        if message.hasPosition { position(message.position, &isFirst, &buffer) }
-        if message.hasFrom { field("\"from\":", message.from, &isFirst, &buffer) }
-        if message.hasDevice { field("\"device\":", message.device, &isFirst, &buffer) }
-        if message.hasKey { field("\"key\":", message.key, &isFirst, &buffer) }
+        if message.hasRoom { JSONField.append("\"room\":", message.room, &isFirst, &buffer) }
+        if message.hasPosition { JSONField.append(message.position, &isFirst, &buffer) }
+        if message.hasFrom { JSONField.append("\"from\":", message.from, &isFirst, &buffer) }
+        if message.hasDevice { JSONField.append("\"device\":", message.device, &isFirst, &buffer) }
+        if message.hasKey { JSONField.append("\"key\":", message.key, &isFirst, &buffer) }
         if message.hasAt {
-            name("\"at\":", &isFirst, &buffer)
+            JSONField.name("\"at\":", &isFirst, &buffer)
             JSONWriter.append(message.at, to: &buffer)
         }
         content(message, &isFirst, &buffer)
-        if message.hasContentType { field("\"contentType\":", message.contentType, &isFirst, &buffer) }
+        if message.hasContentType { JSONField.append("\"contentType\":", message.contentType, &isFirst, &buffer) }
         if !message.headers.isEmpty { headers(message.headers, &isFirst, &buffer) }
         buffer.writeStaticString("}}")
     }
 
-    private static func name(_ name: StaticString, _ isFirst: inout Bool, _ buffer: inout ByteBuffer) {
-        if !isFirst { buffer.writeInteger(UInt8(ascii: ",")) }
-        isFirst = false
-        buffer.writeStaticString(name)
-    }
-
-    private static func field(_ literal: StaticString, _ text: String, _ isFirst: inout Bool, _ buffer: inout ByteBuffer) {
-        name(literal, &isFirst, &buffer)
-        JSONWriter.append(text, to: &buffer)
-    }
-
-    private static func position(_ position: RelayPosition, _ isFirst: inout Bool, _ buffer: inout ByteBuffer) {
-        name("\"position\":{", &isFirst, &buffer)
-        var isFirstInside = true
-        if position.hasEpoch {
-            name("\"epoch\":", &isFirstInside, &buffer)
-            JSONWriter.append(position.epoch, to: &buffer)
-        }
-        if position.hasSeq {
-            name("\"seq\":", &isFirstInside, &buffer)
-            JSONWriter.append(position.seq, to: &buffer)
-        }
-        buffer.writeInteger(UInt8(ascii: "}"))
-    }
-
     private static func content(_ message: RelayMessage, _ isFirst: inout Bool, _ buffer: inout ByteBuffer) {
         switch message.content {
-        case .text(let text): field("\"text\":", text, &isFirst, &buffer)
+        case .text(let text): JSONField.append("\"text\":", text, &isFirst, &buffer)
         case .data(let data):
-            name("\"data\":", &isFirst, &buffer)
+            JSONField.name("\"data\":", &isFirst, &buffer)
             data.withUnsafeBytes { JSONWriter.append(base64: $0, to: &buffer) }
         case nil: break
         }
     }
 
     private static func headers(_ headers: [String: String], _ isFirst: inout Bool, _ buffer: inout ByteBuffer) {
-        name("\"headers\":{", &isFirst, &buffer)
+        JSONField.name("\"headers\":{", &isFirst, &buffer)
         var isFirstInside = true
         for (key, value) in headers {
             if !isFirstInside { buffer.writeInteger(UInt8(ascii: ",")) }

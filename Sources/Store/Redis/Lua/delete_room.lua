@@ -32,6 +32,6 @@ end
 redis.call('HSET', KEYS[3], text(epoch), text(seq + 1) .. '-')
 forget_oldest_epochs(KEYS[3], tonumber(ARGV[1]))
 local head = text(head_epoch) .. '-' .. text(head_seq)
-redis.call('HSET', KEYS[1], 'epoch', text(epoch), 'seq', text(seq), 'head', head)
+redis.call('HSET', KEYS[1], 'epoch', text(epoch), 'seq', text(seq), 'head', head, 'deleted', head)
 redis.call('HDEL', KEYS[1], 'bytes', 'oldest')
 return head

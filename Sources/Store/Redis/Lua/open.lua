@@ -1,7 +1,8 @@
 -- Creates the log of a room or takes it over, and writes the fence.
 --
 -- KEYS[1]  hg:meta:{T}:<room>, a hash: fence, incarnation, run, epoch (of the next message), seq (handed out last),
---          head (last position, "epoch-seq"), at (of the last message, ms), bytes (kept), oldest (at of the oldest kept)
+--          head (last position, "epoch-seq"), at (of the last message, ms), bytes (kept), oldest (at of the oldest kept),
+--          deleted (the last position when the room was last deleted)
 -- KEYS[2]  hg:log:{T}:<room>, a stream: id "epoch-seq", fields "at" (ms; missing in logs of older versions) and "body"
 -- KEYS[3]  hg:epochs:{T}:<room>, a hash: epoch -> "first-last", "first-" for the one that is open
 -- ARGV[1]  the fence, "viewEpoch.rosterVersion"

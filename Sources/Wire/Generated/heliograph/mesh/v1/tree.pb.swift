@@ -593,6 +593,16 @@ public nonisolated struct MeshTreeJoined: @unchecked Sendable {
   /// Clears the value of `receipts`. Subsequent reads from it will return its default value.
   public mutating func clearReceipts() {_uniqueStorage()._receipts = nil}
 
+  /// 0/0 if the room was never deleted; absent while that is not known
+  public var deletedUpTo: MeshPlace {
+    get {_storage._deletedUpTo ?? MeshPlace()}
+    set {_uniqueStorage()._deletedUpTo = newValue}
+  }
+  /// Returns true if `deletedUpTo` has been explicitly set.
+  public var hasDeletedUpTo: Bool {_storage._deletedUpTo != nil}
+  /// Clears the value of `deletedUpTo`. Subsequent reads from it will return its default value.
+  public mutating func clearDeletedUpTo() {_uniqueStorage()._deletedUpTo = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1642,6 +1652,24 @@ public nonisolated struct MeshProfileAnswer: Sendable {
   public var lastSeen: Int64 = 0
 
   public var sessions: [MeshEntry] = []
+
+  public var pushDevices: [MeshPushDevice] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct MeshPushDevice: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var device: String = String()
+
+  public var service: String = String()
+
+  public var updatedAt: Int64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2950,7 +2978,7 @@ nonisolated extension MeshRoomMember: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TreeJoined"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{13}settling\0\u{2}\u{5}receipts\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}generation\0\u{1}head\0\u{1}members\0\u{1}count\0\u{3}last_seen\0\u{1}typing\0\u{2}\u{13}settling\0\u{2}\u{5}receipts\0\u{4}\u{5}deleted_up_to\0")
 
   fileprivate class _StorageClass {
     var _generation: UInt64 = 0
@@ -2961,6 +2989,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _typing: [String] = []
     var _settling: Bool = false
     var _receipts: MeshReceiptsChanged? = nil
+    var _deletedUpTo: MeshPlace? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2979,6 +3008,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _typing = source._typing
       _settling = source._settling
       _receipts = source._receipts
+      _deletedUpTo = source._deletedUpTo
     }
   }
 
@@ -3005,6 +3035,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._typing) }()
         case 25: try { try decoder.decodeSingularBoolField(value: &_storage._settling) }()
         case 30: try { try decoder.decodeSingularMessageField(value: &_storage._receipts) }()
+        case 35: try { try decoder.decodeSingularMessageField(value: &_storage._deletedUpTo) }()
         default: break
         }
       }
@@ -3041,6 +3072,9 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try { if let v = _storage._receipts {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
       } }()
+      try { if let v = _storage._deletedUpTo {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3058,6 +3092,7 @@ nonisolated extension MeshTreeJoined: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._typing != rhs_storage._typing {return false}
         if _storage._settling != rhs_storage._settling {return false}
         if _storage._receipts != rhs_storage._receipts {return false}
+        if _storage._deletedUpTo != rhs_storage._deletedUpTo {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4990,7 +5025,7 @@ nonisolated extension MeshRoomsAnswer: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension MeshProfileAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ProfileAnswer"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_seen\0\u{1}sessions\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_seen\0\u{1}sessions\0\u{3}push_devices\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5000,6 +5035,7 @@ nonisolated extension MeshProfileAnswer: SwiftProtobuf.Message, SwiftProtobuf._M
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.sessions) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.pushDevices) }()
       default: break
       }
     }
@@ -5012,12 +5048,56 @@ nonisolated extension MeshProfileAnswer: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.sessions.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.sessions, fieldNumber: 2)
     }
+    if !self.pushDevices.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.pushDevices, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: MeshProfileAnswer, rhs: MeshProfileAnswer) -> Bool {
     if lhs.lastSeen != rhs.lastSeen {return false}
     if lhs.sessions != rhs.sessions {return false}
+    if lhs.pushDevices != rhs.pushDevices {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MeshPushDevice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PushDevice"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{1}service\0\u{3}updated_at\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.updatedAt) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 2)
+    }
+    if self.updatedAt != 0 {
+      try visitor.visitSingularInt64Field(value: self.updatedAt, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: MeshPushDevice, rhs: MeshPushDevice) -> Bool {
+    if lhs.device != rhs.device {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.updatedAt != rhs.updatedAt {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
