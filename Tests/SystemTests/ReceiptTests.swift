@@ -113,6 +113,8 @@ extension QuietMesh {
             try await alice.subscribe(room)
             let at = try await publish(1, alice, to: room)
             #expect(try await error(.receipt(.with { ($0.room, $0.position) = (room, far) })) == .invalidArgument)
+            let never = RelayPosition(Position(epoch: at[0].epoch - 1, seq: 1 << 50))
+            #expect(try await error(.receipt(.with { ($0.room, $0.position) = (room, never) })) == .invalidArgument)
             #expect(try await error(.receipt(.with { $0.room = room })) == .invalidArgument)
             #expect(
                 try await error(.receipt(.with { ($0.room, $0.position, $0.kind) = (room, at[0], .UNRECOGNIZED(7)) })) == .invalidArgument)
