@@ -129,7 +129,7 @@ final class RootPresence {
         publishedAt = Clock.now()
         let left = Clock.wall()
         guard let diff = hub.presence.publish(lastSeen: inboxOwner == nil || seen.isForgotten ? 0 : left) else { return }
-        hub.root?.receipts.membersChanged()
+        hub.root?.membersChanged()
         noteLastSeen(diff, left: left)
         for user in diff.left where !hub.typing.isEmpty { hub.setTyping(user, active: false) }
     }

@@ -25,7 +25,8 @@ final class RootRole {
     let presence: RootPresence
     let retention: RootRetention
     private let data: RootData
-    let receipts: RootReceipts
+    /// Nil before anybody confirms, counts or is told anything: most rooms are users' own, and quiet.
+    private var ownReceipts: RootReceipts?
     /// For an inbox in a region that tells users without a session.
     private let pushes: InboxPushes?
 
@@ -34,9 +35,16 @@ final class RootRole {
         var session: UInt64
     }
 
-    struct PendingAppend: Sendable {
-        var request: RootRequest
-        var ask: PublishAsk
+    /// A reference: it goes through queues and batches, and a copy of all that it holds would cost more than the rest of the way.
+    final class PendingAppend: Sendable {
+        let request: RootRequest
+        let ask: PublishAsk
+
+        init(request: RootRequest, ask: PublishAsk) {
+            self.request = request
+            self.ask = ask
+        }
+
         var stream: PublisherStream { PublisherStream(owner: request.origin, session: ask.session) }
     }
 
@@ -46,9 +54,8 @@ final class RootRole {
         presence = RootPresence(hub: hub)
         retention = RootRetention(room: hub.name, cell: hub.cell)
         data = RootData(hub: hub)
-        receipts = RootReceipts(hub: hub)
-        pushes = InboxPushes(room: hub.name, cell: hub.cell) { [receipts] user in
-            let delivered = receipts.delivered(user)
+        pushes = InboxPushes(room: hub.name, cell: hub.cell) { [weak hub] user in
+            let delivered = hub?.root?.ownReceipts?.delivered(user) ?? .zero
             return delivered == .zero ? nil : delivered
         }
         tellPresence()
@@ -56,10 +63,18 @@ final class RootRole {
 
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
-    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle && data.isIdle && receipts.isSettled }
+    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle && data.isIdle && (ownReceipts?.isSettled ?? true) }
     var isSettled: Bool { isIdle && !presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
+    var receipts: RootReceipts {
+        if let ownReceipts { return ownReceipts }
+        let receipts = RootReceipts(hub: hub)
+        ownReceipts = receipts
+        return receipts
+    }
+    func membersChanged() { ownReceipts?.membersChanged() }
+
     var store: any RegionStore { cell.store }
     var room: String { hub.name }
 
@@ -67,7 +82,7 @@ final class RootRole {
     func stepDown() {
         presence.stepDown()
         data.stepDown()
-        receipts.stepDown()
+        ownReceipts?.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
 
@@ -226,23 +241,24 @@ final class RootRole {
     private func append(_ entries: [PendingAppend]) {
         let attempt = log.currentAttempt
         let at = log.stamp(Clock.wall())
-        let batch = AppendBatch(
-            fence: fence,
-            messages: entries.map { entry in
-                var body = entry.ask.body
-                MessageBody.appendAt(at, to: &body)
-                return .init(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
-            },
-            retention: retention.retention)
+        let messages = entries.map { entry in
+            var body = entry.ask.body
+            MessageBody.appendAt(at, to: &body)
+            return AppendBatch.Entry(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
+        }
+        let batch = AppendBatch(fence: fence, messages: messages, retention: retention.retention)
         if let pushes {
             // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
             presence.load()
             pushes.willAppend(behind: log.head)
         }
-        store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
+        store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, messages, at: at, attempt) }
     }
 
-    private func appended(_ result: Result<[AppendOutcome], any Error>, at: WallMilliseconds, _ attempt: UInt64) {
+    /// - Parameter messages: as they were appended, in the order of the batch.
+    private func appended(
+        _ result: Result<[AppendOutcome], any Error>, _ messages: [AppendBatch.Entry], at: WallMilliseconds, _ attempt: UInt64
+    ) {
         switch result {
         case .success(let outcomes):
             let oldHead = log.head
@@ -252,12 +268,12 @@ final class RootRole {
             cell.figures.appendBatches += 1
             guard pushes == nil else {
                 // What is owed is queued, and its note taken back, before the next batch makes one of its own.
-                announce(zip(entries, outcomes), at: at, above: oldHead)
+                announce(entries, messages, outcomes, at: at, above: oldHead)
                 return pump()
             }
             // The store works on the next batch while this one is announced.
             pump()
-            announce(zip(entries, outcomes), at: at, above: oldHead)
+            announce(entries, messages, outcomes, at: at, above: oldHead)
         case .failure(let error):
             failed(error, attempt)
         }
@@ -265,21 +281,27 @@ final class RootRole {
 
     /// Fans out what is new in the order of positions and answers the publishers. A duplicate above the old head was appended by a try whose
     /// answer was lost: nobody has seen it yet.
-    private func announce(_ outcomes: some Sequence<(PendingAppend, AppendOutcome)>, at: WallMilliseconds, above oldHead: Position) {
+    private func announce(
+        _ entries: [PendingAppend], _ messages: [AppendBatch.Entry], _ outcomes: [AppendOutcome], at: WallMilliseconds,
+        above oldHead: Position
+    ) {
         var delivery = Delivery()
         var seenHead = oldHead
-        for (entry, outcome) in outcomes {
+        for (index, outcome) in outcomes.enumerated() where index < entries.count {
+            let entry = entries[index]
             switch outcome {
             case .appended(let position):
                 cell.figures.publishedHome += 1
-                delivery.messages.append(message(entry, position, at: at))
+                delivery.messages.append(message(messages[index].body, position))
                 receipts.appended(position, by: entry.ask.user)
                 seenHead = position
                 cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
             case .duplicate(let position, let firstAt):
                 cell.figures.publishedDuplicate += 1
                 if position > seenHead {
-                    delivery.messages.append(message(entry, position, at: firstAt))
+                    var body = entry.ask.body
+                    MessageBody.appendAt(firstAt, to: &body)
+                    delivery.messages.append(message(body, position))
                     receipts.appended(position, by: entry.ask.user)
                     seenHead = position
                 }
@@ -293,12 +315,12 @@ final class RootRole {
         }
         hub.receive(delivery)
         pushes?.appended(delivery.messages.compactMap { message in message.position.map { ($0, message.body) } })
-        if !hub.typing.isEmpty { for (entry, _) in outcomes { stopTyping(entry.ask.user) } }
+        if !hub.typing.isEmpty { for entry in entries { stopTyping(entry.ask.user) } }
     }
 
-    private func message(_ entry: PendingAppend, _ position: Position, at: WallMilliseconds) -> RoomMessage {
-        var body = entry.ask.body
-        MessageBody.appendAt(at, to: &body)
+    /// - Parameter stamped: the message with its time.
+    private func message(_ stamped: ByteBuffer, _ position: Position) -> RoomMessage {
+        var body = stamped
         MessageBody.appendPosition(position, to: &body)
         return RoomMessage(position: position, body: body)
     }
@@ -336,7 +358,7 @@ final class RootRole {
     func storeAttached() {
         invalidateLog()
         presence.storeAttached()
-        receipts.storeAttached()
+        ownReceipts?.storeAttached()
         pump()
         if needsLog { openIfNeeded() }
         hub.answerChildren()
@@ -350,7 +372,7 @@ final class RootRole {
         data.tick(now: now)
         if needsLog { openIfNeeded() }
         hub.answerChildren()
-        receipts.tick(now: now)
+        ownReceipts?.tick(now: now)
         presence.tick(now: now)
     }
 
