@@ -13,6 +13,8 @@ final class StoreMirror {
     private var removed: Set<MemberKey> = []
     /// The store's copy has to be replaced as a whole.
     private var isStale = false
+    /// A last-seen time whose call waits for its turn.
+    private var seenWaiting: WallMilliseconds?
     /// The copy holds a count for each owner instead of an entry for each session.
     var isLarge = false {
         didSet { if isLarge != oldValue { replaceAll() } }
@@ -78,11 +80,18 @@ final class StoreMirror {
         cell.store.mirrorTyping(in: room, user: user, expiresAt: expiry).assumeIsolated().whenFailure { [self] _ in skipped() }
     }
 
+    /// One call for each room waits at most: a later time goes with it.
+    ///
     /// - Parameter isWanted: asked when the call has its turn.
     func setLastSeen(_ user: String, at time: WallMilliseconds, if isWanted: @escaping () -> Bool) {
+        let isWaiting = seenWaiting != nil
+        seenWaiting = max(seenWaiting ?? time, time)
+        guard !isWaiting else { return }
         cell.storeGate.run { [self] in
+            let newest = seenWaiting ?? time
+            seenWaiting = nil
             guard isWanted() else { return cell.loop.makeSucceededVoidFuture() }
-            let done = cell.store.setLastSeen(of: user, at: time)
+            let done = cell.store.setLastSeen(of: user, at: newest)
             done.assumeIsolated().whenFailure { [self] _ in skipped() }
             return done
         }
