@@ -2,6 +2,7 @@ import JWTKit
 import MeshCore
 import Presence
 import Session
+import SwiftProtobuf
 import Testing
 import Wire
 
@@ -139,6 +140,12 @@ private func verify(_ token: String) async -> Result<Grants, TokenVerifier.Fault
         #expect(fault { $0.session = text(user: "bob") } == .invalidArgument)
         #expect(fault { $0.session = "nonsense" } == .invalidArgument)
         #expect(try opening { $0.session = "" }.get().ticket == nil)
+    }
+
+    @Test("as many rooms are resumed as a welcome can name") func resumedRooms() throws {
+        let rooms = (0..<2_001).map { number in RelayResume.with { $0.room = "r\(number)" } }
+        #expect(fault { $0.resume = rooms } == .invalidArgument)
+        _ = try opening { $0.resume = Array(rooms.dropLast()) }.get()
     }
 
     @Test("heartbeats of 5 to 60 seconds") func heartbeat() throws {

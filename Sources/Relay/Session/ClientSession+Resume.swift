@@ -23,8 +23,8 @@ extension ClientSession {
     private func begin(_ entry: RelayResume, _ grants: Grants, _ resumption: Resumption) {
         do throws(RequestFault) {
             let interest = try interest(in: entry.room, presence: entry.presence, typing: entry.typing, receipts: entry.receipts, grants)
-            guard subscriptions.count < min(cell.context.limits.subscriptionsPerSessionMax, Resumption.roomsMax) else {
-                throw RequestFault(code: .resourceExhausted, message: "a hello resumes 2,000 rooms at most", drop: .invalidRequest)
+            guard subscriptions.count < cell.context.limits.subscriptionsPerSessionMax else {
+                throw RequestFault(code: .resourceExhausted, message: "a session may be in that many rooms only", drop: .invalidRequest)
             }
             awaitRoom(enter(entry.room, interest, from: .after(entry.position.place)), interest)
         } catch {

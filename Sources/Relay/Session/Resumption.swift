@@ -6,6 +6,7 @@ import Wire
 final class Resumption {
     /// The contract promises the welcome within half a second.
     static let patience = TimeSpan.milliseconds(350)
+    /// So the welcome that names them all stays below the largest frame.
     static let roomsMax = 2_000
 
     private var rooms: [String] = []

@@ -20,6 +20,7 @@ struct SessionOpening {
         let ticket = hello.session.isEmpty ? nil : try Self.ticket(hello.session, grants, tickets)
         let seconds = hello.hasHeartbeatSeconds ? Int(hello.heartbeatSeconds) : defaultHeartbeat.milliseconds / 1000
         guard Self.heartbeatSeconds.contains(seconds) else { throw .invalid("heartbeatSeconds must be 5 to 60") }
+        guard hello.resume.count <= Resumption.roomsMax else { throw .invalid("a hello resumes \(Resumption.roomsMax) rooms at most") }
         guard hello.device.utf8.count <= Self.deviceBytesMax else { throw .invalid("a device id has at most 128 bytes") }
         guard let status = Status(claimed: hello.status) else {
             throw .invalid("status must be ONLINE, AWAY, BUSY or INVISIBLE")
