@@ -6,7 +6,7 @@ import Testing
 
 @testable import Wire
 
-private func decodeClient(_ text: String, frameBytesMax: Int = 65_536) throws -> [RelayClientFrame] {
+func decodeClient(_ text: String, frameBytesMax: Int = 65_536) throws -> [RelayClientFrame] {
     try ClientFrameDecoder.decode(ByteBuffer(string: text), encoding: .json, frameBytesMax: frameBytesMax)
 }
 
@@ -171,7 +171,7 @@ private func decodeClient(_ text: String, frameBytesMax: Int = 65_536) throws ->
     }
 }
 
-private func randomMessage(using random: inout SeededRandom) -> RelayMessage {
+func randomMessage(using random: inout SeededRandom) -> RelayMessage {
     var message = RelayMessage()
     if Bool.random(using: &random) { message.room = randomText(using: &random) }
     if Bool.random(using: &random) {
