@@ -74,8 +74,8 @@ public struct PublishBenchmark {
 
     private func measure(_ reference: AppendReference, like model: String, _ run: PublishReport.Run) throws -> PublishReport.Reference {
         let batch = max(1, Int(run.messagesPerAppend.rounded()))
-        // No room has more than one append under way, and no room has one without a publish.
-        let callsInFlight = min(run.rooms, max(1, options.sessions * options.window / batch))
+        // No room has more than two appends under way, and no room has one without a publish.
+        let callsInFlight = min(2 * run.rooms, max(1, options.sessions * options.window / batch))
         let calls = max(100, Int(run.acknowledgedPerSecond / Double(batch) * options.seconds))
         let rate = try reference.measure(like: model, batch: batch, callsInFlight: callsInFlight, cells: options.cells, calls: calls)
         return PublishReport.Reference(rooms: run.rooms, messagesPerCall: batch, callsInFlight: callsInFlight, messagesPerSecond: rate)

@@ -24,11 +24,12 @@ public struct PublishQueue<Publish: Sendable>: Sendable {
     /// The lowest number that has no outcome: what the root may take as the start after it lost count.
     public var base: UInt64 { pending.first?.number ?? nextNumber }
 
-    public mutating func add(_ publish: Publish, now: Instant, deadline: Instant) -> Pending {
+    /// With the base as it is then.
+    public mutating func add(_ publish: Publish, now: Instant, deadline: Instant) -> (entry: Pending, base: UInt64) {
         let entry = Pending(number: nextNumber, publish: publish, deadline: deadline, sentAt: now)
         nextNumber += 1
         pending.append(entry)
-        return entry
+        return (entry, base)
     }
 
     /// The outcome is known. Nil for one that was given up or answered before.

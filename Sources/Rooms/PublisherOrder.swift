@@ -9,6 +9,15 @@ public struct PublisherOrder<Stream: Hashable & Sendable>: Sendable {
         /// What is below has an outcome or was given up: nobody waits for it.
         var base: UInt64
         var usedAt: Instant
+
+        mutating func admit(_ number: UInt64, base newBase: UInt64, now: Instant) -> Bool {
+            base = max(base, newBase)
+            usedAt = now
+            next = max(next, base)
+            guard number >= base, number <= next else { return false }
+            if number == next { next += 1 }
+            return true
+        }
     }
 
     private var states: [Stream: State] = [:]
@@ -22,19 +31,12 @@ public struct PublisherOrder<Stream: Hashable & Sendable>: Sendable {
     /// - Parameter base: the lowest number that the edge still waits for. A gap below it is what the edge gave up: it is not taken any
     ///   more if it comes late, since something later may have been.
     public mutating func admit(_ stream: Stream, number: UInt64, base: UInt64, now: Instant) -> Bool {
-        guard var state = states[stream] else {
-            guard number == base else { return false }
-            makeRoom()
-            states[stream] = State(next: number + 1, base: base, usedAt: now)
-            return true
-        }
-        state.base = max(state.base, base)
-        state.usedAt = now
-        state.next = max(state.next, state.base)
-        let isTaken = number >= state.base && number <= state.next
-        if isTaken, number == state.next { state.next += 1 }
-        states[stream] = state
-        return isTaken
+        // Looked up once: every publish passes here.
+        if let index = states.index(forKey: stream) { return states.values[index].admit(number, base: base, now: now) }
+        guard number == base else { return false }
+        makeRoom()
+        states[stream] = State(next: number + 1, base: base, usedAt: now)
+        return true
     }
 
     /// `number` was taken but could not be appended: nothing later of this stream may pass before the edge has given it up or

@@ -1,43 +1,61 @@
 import DequeModule
 import MeshCore
 
-/// How the root of a room orders its durable publishes: one append is in flight at a time, what arrives meanwhile goes into the
-/// next batch, and an append whose outcome is unknown is repeated by key before anything later.
+/// How the root of a room orders its durable publishes: what arrives while an append is in flight goes into the next batch, and an append
+/// whose outcome is unknown is repeated by key before anything later.
+///
+/// A batch that is full does not wait for the one before: the store works on one while the answer to the other is announced. It names the
+/// last entry of the one before, so that the store refuses it if that one has failed.
 ///
 /// Legal moves: closed → opening → open ⇄ appending; any → closed when the fence or the store's incarnation changed.
-public struct RootLog<Entry: Sendable>: Sendable {
+public struct RootLog<Entry> {
     public enum State: Hashable, Sendable { case closed, opening, open, appending }
 
-    public enum Action: Sendable {
+    public enum Action {
         case open(knownHead: Position)
-        case append([Entry])
+        /// - Parameter behind: the last entry of the batch before, whose outcome is not known yet.
+        case append([Entry], behind: Entry?)
+    }
+
+    private struct Batch {
+        var entries: [Entry]
+        /// The try whose answer counts, nil if it has to be sent (again).
+        var attempt: UInt64?
     }
 
     public private(set) var state: State = .closed
     /// The highest position handed out, as far as this root knows. `.zero` while nothing is known.
     public private(set) var head: Position = .zero
+    /// Of the last message that was stamped.
     public private(set) var lastAt: WallMilliseconds = 0
     private var waiting: Deque<(entry: Entry, bytes: Int)> = []
-    private var inFlight: [Entry] = []
+    private var waitingBytes = 0
+    /// Oldest first.
+    private var batches: Deque<Batch> = []
     private var waitingSince: Instant?
     /// The tries of one batch are numbered, so that an answer to an older one is not taken for the newer.
     private var attempt: UInt64 = 0
     private let batchMax: Int
     private let batchBytesMax: Int
+    private let batchesMax: Int
 
-    /// A batch ends at either bound; a single entry above the second one goes alone.
-    public init(batchMax: Int = 256, batchBytesMax: Int = 1 << 20) {
+    /// - Parameters:
+    ///   - batchMax: entries. A batch ends at either bound; a single entry above the second one goes alone.
+    ///   - batchesMax: in flight at once. The store has to answer them in the order in which it was asked.
+    public init(batchMax: Int = 256, batchBytesMax: Int = 1 << 20, batchesMax: Int) {
         self.batchMax = batchMax
         self.batchBytesMax = batchBytesMax
+        self.batchesMax = batchesMax
     }
 
-    public var isIdle: Bool { waiting.isEmpty && inFlight.isEmpty }
-    public var queued: Int { waiting.count + inFlight.count }
+    public var isIdle: Bool { waiting.isEmpty && batches.isEmpty }
+    public var queued: Int { batches.reduce(waiting.count) { $0 + $1.entries.count } }
     public var currentAttempt: UInt64 { attempt }
 
     public mutating func enqueue(_ entry: Entry, bytes: Int, now: Instant) {
         if isIdle { waitingSince = now }
         waiting.append((entry, bytes))
+        waitingBytes += bytes
     }
 
     /// What to do next, if anything. Call after every event.
@@ -46,15 +64,29 @@ public struct RootLog<Entry: Sendable>: Sendable {
         case .closed:
             guard !isIdle else { return nil }
             return startOpening()
-        case .open:
-            guard !isIdle else { return nil }
-            if inFlight.isEmpty { inFlight = takeBatch() }
-            state = .appending
-            attempt += 1
-            return .append(inFlight)
-        case .opening, .appending:
+        case .open, .appending:
+            return append()
+        case .opening:
             return nil
         }
+    }
+
+    private mutating func append() -> Action? {
+        if batches.last?.attempt != nil || batches.isEmpty {
+            guard mayTakeBatch else { return nil }
+            batches.append(Batch(entries: takeBatch()))
+        }
+        guard let next = batches.firstIndex(where: { $0.attempt == nil }) else { return nil }
+        state = .appending
+        attempt += 1
+        batches[next].attempt = attempt
+        return .append(batches[next].entries, behind: next > 0 ? batches[next - 1].entries.last : nil)
+    }
+
+    /// One that is not full waits for the one before, and becomes larger meanwhile.
+    private var mayTakeBatch: Bool {
+        if batches.isEmpty { return !waiting.isEmpty }
+        return batches.count < batchesMax && (waiting.count >= batchMax || waitingBytes > batchBytesMax)
     }
 
     private mutating func takeBatch() -> [Entry] {
@@ -65,6 +97,7 @@ public struct RootLog<Entry: Sendable>: Sendable {
             batch.append(next.entry)
             bytes += next.bytes
         }
+        waitingBytes -= bytes
         return batch
     }
 
@@ -87,28 +120,34 @@ public struct RootLog<Entry: Sendable>: Sendable {
         return true
     }
 
-    /// The batch in flight was appended; its entries, in order, are returned to be announced. `at` is the time of the last one.
-    public mutating func appended(newHead: Position, at: WallMilliseconds, now: Instant, attempt answered: UInt64) -> [Entry]? {
-        guard state == .appending, answered == attempt else { return nil }
-        let done = inFlight
-        inFlight = []
+    /// The oldest batch in flight was appended; its entries, in order, are returned to be announced. Nil for an answer that came too late.
+    public mutating func appended(newHead: Position, now: Instant, attempt answered: UInt64) -> [Entry]? {
+        guard state == .appending, batches.first?.attempt == answered, let done = batches.popFirst() else { return nil }
         head = max(head, newHead)
-        lastAt = max(lastAt, at)
-        state = .open
-        waitingSince = waiting.isEmpty ? nil : now
-        return done
+        if batches.isEmpty { state = .open }
+        waitingSince = isIdle ? nil : now
+        return done.entries
     }
 
-    /// The try failed or its outcome is unknown: opened anew and tried again on the next `next`.
-    public mutating func failed(attempt answered: UInt64) {
-        guard answered == attempt, state == .opening || state == .appending else { return }
-        state = .closed
+    /// The try failed or its outcome is unknown: opened anew and tried again on the next `next`, with whatever was sent behind it.
+    /// False for an answer that came too late.
+    @discardableResult
+    public mutating func failed(attempt answered: UInt64) -> Bool {
+        let isOpening = state == .opening && answered == attempt
+        guard isOpening || batches.contains(where: { $0.attempt == answered }) else { return false }
+        close()
+        return true
     }
 
     /// The fence or the store's incarnation changed: the log has to be opened anew before the next append.
     public mutating func invalidate() {
         attempt += 1
+        close()
+    }
+
+    private mutating func close() {
         state = .closed
+        for index in batches.indices { batches[index].attempt = nil }
     }
 
     /// Gives everything up that has waited since before `bound` ago, in order: their outcome is unknown to the publishers.
@@ -118,9 +157,10 @@ public struct RootLog<Entry: Sendable>: Sendable {
     }
 
     public mutating func giveUpAll() -> [Entry] {
-        let lost = inFlight + waiting.map(\.entry)
-        inFlight = []
+        let lost = batches.flatMap(\.entries) + waiting.map(\.entry)
+        batches.removeAll()
         waiting.removeAll()
+        waitingBytes = 0
         waitingSince = nil
         if state == .appending { state = .closed }
         attempt += 1
@@ -129,5 +169,8 @@ public struct RootLog<Entry: Sendable>: Sendable {
     }
 
     /// Time for the next message: never before the last one's.
-    public func stamp(_ wallClock: WallMilliseconds) -> WallMilliseconds { max(wallClock, lastAt) }
+    public mutating func stamp(_ wallClock: WallMilliseconds) -> WallMilliseconds {
+        lastAt = max(wallClock, lastAt)
+        return lastAt
+    }
 }

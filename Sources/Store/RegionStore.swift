@@ -60,7 +60,8 @@ public protocol RegionStore: AnyObject {
     /// Appends a batch in order, atomically: fence check, de-duplication by (user, key), next seq, stream, trim by `retention`. A 64th
     /// more than that may stay, and at most 64 + 2 × the batch's messages are trimmed in one call.
     /// Fails with `.fenced` (another fence stands) or `.notOpen` (no fence stands, or one of an earlier run of the store: what it
-    /// holds may be old), and then appended nothing.
+    /// holds may be old) or `.outOfOrder` (the batch named by `behind` was not appended), and then appended nothing. Batches are appended
+    /// and answered in the order of the calls.
     func append(_ room: String, _ request: AppendBatch) -> EventLoopFuture<[AppendOutcome]>
 
     /// Removes what the log keeps beyond `retention`, at most `most` messages. True if it is within its limits now.
@@ -181,6 +182,8 @@ public enum StoreError: Error, Hashable, Sendable {
     case fenced(Fence)
     /// The log has no fence: it was never opened, or the store lost it.
     case notOpen
+    /// The batch that this one was sent behind has not been appended.
+    case outOfOrder
     /// The store and this version do not understand each other: an answer that cannot be read, or a number above 2^53 − 1,
     /// which the scripts cannot hold.
     case unexpectedReply(String)
@@ -258,11 +261,25 @@ public struct AppendBatch: Sendable {
     public var fence: Fence
     public var messages: [Entry]
     public var retention: Retention
+    /// The last message of a batch whose outcome is not known yet: this one is refused with `outOfOrder` if that has failed.
+    public var behind: Key?
 
-    public init(fence: Fence, messages: [Entry], retention: Retention) {
+    public init(fence: Fence, messages: [Entry], retention: Retention, behind: Key? = nil) {
         self.fence = fence
         self.messages = messages
         self.retention = retention
+        self.behind = behind
+    }
+
+    /// What tells a message from all others of its room.
+    public struct Key: Hashable, Sendable {
+        public var user: String
+        public var key: String
+
+        public init(user: String, key: String) {
+            self.user = user
+            self.key = key
+        }
     }
 
     public struct Entry: Sendable {

@@ -34,10 +34,16 @@ private struct PublishModel {
     var random: SeededRandom
     var now = Instant.zero
     var edges: [Edge]
-    var log = RootLog<Frame>(batchMax: 3)
+    var log = Self.newLog
+    static var newLog: RootLog<Frame> { RootLog(batchMax: 3, batchesMax: 2) }
     var order = PublisherOrder<Int>()
-    /// What the store does with what it was asked, when it gets to it.
-    var asked: (attempt: UInt64, entries: [Frame]?)?
+    /// What the store was asked, when it gets to it: to open the log, or to append behind a message.
+    struct Asked {
+        var attempt: UInt64
+        var entries: [Frame]?
+        var before: Frame?
+    }
+    var asked: [Asked] = []
 
     var stored: [Publish] = []
     var keys: [Publish: Int] = [:]
@@ -71,7 +77,7 @@ private struct PublishModel {
     mutating func publish(_ index: Int) {
         edges[index].sent += 1
         let publish = Publish(session: index, key: "\(index)-\(edges[index].sent)")
-        send(edges[index].queue.add(publish, now: now, deadline: now + .seconds(2)), index)
+        send(edges[index].queue.add(publish, now: now, deadline: now + .seconds(2)).entry, index)
     }
 
     mutating func send(_ entry: PublishQueue<Publish>.Pending, _ index: Int) {
@@ -92,30 +98,34 @@ private struct PublishModel {
     }
 
     mutating func pump() {
-        guard let action = log.next() else { return }
-        switch action {
-        case .open: asked = (log.currentAttempt, nil)
-        case .append(let entries): asked = (log.currentAttempt, entries)
+        while let action = log.next() {
+            switch action {
+            case .open: asked.append(Asked(attempt: log.currentAttempt))
+            case .append(let entries, let before): asked.append(Asked(attempt: log.currentAttempt, entries: entries, before: before))
+            }
         }
     }
 
     /// The store does it, or not; its answer arrives, or not.
     mutating func storeAnswers(losing: Bool) {
-        guard let (attempt, entries) = asked else { return }
-        asked = nil
-        if losing, chance(10) { return log.failed(attempt: attempt) }
-        guard let entries else {
-            log.opened(head: Position(epoch: 1, seq: UInt64(stored.count)), lastAt: 0, attempt: attempt)
-            return
+        guard !asked.isEmpty else { return }
+        let next = asked.removeFirst()
+        if losing, chance(10) { return fail(next) }
+        guard let entries = next.entries else {
+            log.opened(head: Position(epoch: 1, seq: UInt64(stored.count)), lastAt: 0, attempt: next.attempt)
+            return pump()
         }
+        if let before = next.before, keys[before.publish] == nil { return fail(next) }
         let places = entries.map { append($0.publish) }
-        if losing, chance(15) { return log.failed(attempt: attempt) }
-        guard let done = log.appended(newHead: Position(epoch: 1, seq: UInt64(stored.count)), at: 0, now: now, attempt: attempt) else {
+        if losing, chance(15) { return fail(next) }
+        guard let done = log.appended(newHead: Position(epoch: 1, seq: UInt64(stored.count)), now: now, attempt: next.attempt) else {
             return
         }
         for (frame, place) in zip(done, places) { edges[frame.session].answers.append((frame.number, .published(place))) }
         pump()
     }
+
+    mutating func fail(_ asked: Asked) { log.failed(attempt: asked.attempt) }
 
     mutating func append(_ publish: Publish) -> Int {
         if let place = keys[publish] { return place }
@@ -144,9 +154,9 @@ private struct PublishModel {
 
     /// Another root: it knows no order and no log, and what was under way is lost with the old one.
     mutating func restartRoot() {
-        log = RootLog(batchMax: 3)
+        log = Self.newLog
         order = PublisherOrder()
-        asked = nil
+        asked = []
         for index in edges.indices { edges[index].answers.removeAll() }
         for index in edges.indices { edges[index].frames.removeAll() }
     }

@@ -21,7 +21,8 @@ private func at(_ ms: Int) -> Instant { Instant.zero + .milliseconds(ms) }
         #expect(queue.base == 9)
         #expect(queue.settle(9) == "c")
         #expect(queue.base == 10 && queue.isEmpty)
-        #expect(queue.add("d", now: at(0), deadline: at(1)).number == 10)
+        let next = queue.add("d", now: at(0), deadline: at(1))
+        #expect(next.entry.number == 10 && next.base == 10)
         #expect(queue.pending(10) == "d" && queue.pending(9) == nil)
     }
 
@@ -133,20 +134,24 @@ private final class Order {
 /// A class: an expectation cannot hold a mutating call.
 private final class Log {
     var log: RootLog<Int>
-    init(batchMax: Int = 256, batchBytesMax: Int = 1000) { log = RootLog(batchMax: batchMax, batchBytesMax: batchBytesMax) }
+    init(batchMax: Int = 256, batchBytesMax: Int = 1000, batchesMax: Int = 1) {
+        log = RootLog(batchMax: batchMax, batchBytesMax: batchBytesMax, batchesMax: batchesMax)
+    }
 
     func next() -> String {
         switch log.next() {
         case .open(let head): "open \(head) #\(log.currentAttempt)"
-        case .append(let entries): "append \(entries) #\(log.currentAttempt)"
+        case .append(let entries, let before): "append \(entries)\(before.map { " behind \($0)" } ?? "") #\(log.currentAttempt)"
         case nil: ""
         }
     }
     func enqueue(_ entries: Int..., atMs ms: Int = 0) { for entry in entries { log.enqueue(entry, bytes: 10 * entry, now: at(ms)) } }
     func opened(_ seq: UInt64, _ attempt: UInt64) { log.opened(head: Position(epoch: 1, seq: seq), lastAt: 50, attempt: attempt) }
     func appended(_ seq: UInt64, _ attempt: UInt64, atMs ms: Int = 0) -> [Int]? {
-        log.appended(newHead: Position(epoch: 1, seq: seq), at: 60, now: at(ms), attempt: attempt)
+        log.appended(newHead: Position(epoch: 1, seq: seq), now: at(ms), attempt: attempt)
     }
+    func failed(_ attempt: UInt64) -> Bool { log.failed(attempt: attempt) }
+    func stamp(_ ms: WallMilliseconds) -> WallMilliseconds { log.stamp(ms) }
     func giveUp(atMs ms: Int) -> [Int] { log.giveUp(now: at(ms), after: .seconds(1)) }
 
     static func open() -> Log {
@@ -194,11 +199,78 @@ private final class Log {
         #expect(log.next() == "append [1] #5")
     }
 
+    /// With batches of two, of which two may be in flight.
+    private func pipelined(_ entries: Int...) -> Log {
+        let log = Log(batchMax: 2, batchesMax: 2)
+        for entry in entries { log.enqueue(entry) }
+        _ = log.next()
+        log.opened(10, 1)
+        return log
+    }
+
+    @Test("a full batch goes behind the one in flight, one that is not full waits") func pipelining() {
+        let log = pipelined(1, 2, 3)
+        #expect(log.next() == "append [1, 2] #2")
+        #expect(log.next() == "")
+        log.enqueue(4, 5, 6, 7)
+        #expect(log.next() == "append [3, 4] behind 2 #3")
+        #expect(log.next() == "", "two are in flight")
+        #expect(log.log.queued == 7)
+        #expect(log.appended(13, 3) == nil, "the first has no answer yet")
+        #expect(log.appended(12, 2) == [1, 2])
+        #expect(log.log.state == .appending)
+        #expect(log.next() == "append [5, 6] behind 4 #4")
+        #expect(log.appended(14, 3) == [3, 4])
+        #expect(log.next() == "", "seven waits for more")
+        #expect(log.appended(16, 4) == [5, 6])
+        #expect(log.next() == "append [7] #5")
+        #expect(log.appended(17, 5) == [7] && log.log.isIdle && log.log.state == .open)
+    }
+
+    @Test("bytes fill a batch too") func pipelinedBytes() {
+        let log = Log(batchBytesMax: 50, batchesMax: 2)
+        log.enqueue(1)
+        _ = log.next()
+        log.opened(10, 1)
+        #expect(log.next() == "append [1] #2")
+        log.enqueue(2, 3)
+        #expect(log.next() == "")
+        log.enqueue(1)
+        #expect(log.next() == "append [2, 3] behind 1 #3")
+    }
+
+    @Test("whatever was in flight is sent again in order, whichever of it failed", arguments: [2, 3] as [UInt64])
+    func pipelinedFailure(_ failed: UInt64) {
+        let log = pipelined(1, 2, 3, 4, 5)
+        #expect(log.next() == "append [1, 2] #2")
+        #expect(log.next() == "append [3, 4] behind 2 #3")
+        #expect(log.failed(failed))
+        #expect(!log.failed(2) && !log.failed(3), "the others' answers come too late")
+        #expect(log.appended(12, 2) == nil && log.appended(14, 3) == nil)
+        #expect(log.next() == "open 1-10 #4")
+        log.opened(12, 4)
+        #expect(log.next() == "append [1, 2] #5")
+        #expect(log.next() == "append [3, 4] behind 2 #6")
+        #expect(log.appended(12, 5) == [1, 2])
+        #expect(log.next() == "")
+        #expect(log.appended(14, 6) == [3, 4])
+        #expect(log.next() == "append [5] #7")
+    }
+
+    @Test("both batches are given up, before what waits") func pipelinedGiveUp() {
+        let log = pipelined(1, 2, 3, 4, 5)
+        _ = (log.next(), log.next())
+        #expect(log.giveUp(atMs: 1000) == [1, 2, 3, 4, 5])
+        #expect(log.appended(12, 2) == nil && log.log.isIdle && log.log.queued == 0)
+        log.enqueue(6, 7, 8)
+        #expect(log.next() == "open 1-10 #5")
+    }
+
     @Test("an unknown outcome: opened anew, and the same batch again before anything later") func unknownOutcome() {
         let log = Log.open()
         #expect(log.next() == "append [1] #2")
         log.enqueue(2)
-        log.log.failed(attempt: 2)
+        _ = log.failed(2)
         #expect(log.log.state == .closed)
         #expect(log.next() == "open 1-10 #3")
         log.opened(11, 3)
@@ -210,9 +282,9 @@ private final class Log {
     @Test("late answers are none") func lateAnswers() {
         let log = Log.open()
         _ = log.next()
-        log.log.failed(attempt: 1)
+        _ = log.failed(1)
         #expect(log.log.state == .appending, "the answer to the opening, again")
-        log.log.failed(attempt: 2)
+        _ = log.failed(2)
         _ = log.next()
         #expect(log.appended(11, 2) == nil)
         log.opened(99, 2)
@@ -222,7 +294,7 @@ private final class Log {
         #expect(log.appended(11, 2) == nil)
         #expect(log.appended(11, 4) == [1])
         #expect(log.appended(11, 4) == nil)
-        log.log.failed(attempt: 4)
+        _ = log.failed(4)
         #expect(log.log.state == .open)
     }
 
@@ -230,7 +302,7 @@ private final class Log {
         let log = Log()
         log.enqueue(1)
         _ = log.next()
-        log.log.failed(attempt: 1)
+        _ = log.failed(1)
         #expect(log.next() == "open 0-0 #2")
     }
 
@@ -294,10 +366,11 @@ private final class Log {
 
     @Test("time never goes back in a room; the head does not either") func monotonic() {
         let log = Log.open()
-        #expect(log.log.stamp(40) == 50)
-        #expect(log.log.stamp(70) == 70)
+        #expect(log.stamp(40) == 50)
+        #expect(log.stamp(70) == 70)
+        #expect(log.stamp(60) == 70)
         _ = log.next()
         _ = log.appended(9, 2)
-        #expect(log.log.head.seq == 10 && log.log.lastAt == 60)
+        #expect(log.log.head.seq == 10 && log.log.lastAt == 70)
     }
 }

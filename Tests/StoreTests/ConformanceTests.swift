@@ -135,6 +135,40 @@ private let room = "eu/lobby"
         }
     }
 
+    @Test("a batch behind one that was not appended is refused, behind one that was it is taken", arguments: StoreKind.allCases)
+    func refusesWhatIsOutOfOrder(_ kind: StoreKind) async throws {
+        try await withStore(kind) { _, store in
+            _ = try await store.call { $0.open(room, .first()) }
+            var second = AppendBatch.of("c", "d")
+            second.behind = .init(user: "alice", key: "b")
+            let early = second
+            expect(try await store.error { $0.append(room, early) }, is: .outOfOrder)
+            expect(try await store.call { $0.head(of: room) }, is: .zero)
+            _ = try await store.call { $0.append(room, .of("a", "b")) }
+            second.behind = .init(user: "bob", key: "b")
+            let strange = second
+            expect(try await store.error { $0.append(room, strange) }, is: .outOfOrder)
+            expect(try await store.call { $0.append(room, early) }, is: [.appended(at(1, 3)), .appended(at(1, 4))])
+        }
+    }
+
+    @Test("each message has its outcome, in a row or not", arguments: StoreKind.allCases)
+    func mixedOutcomes(_ kind: StoreKind) async throws {
+        try await withStore(kind) { _, store in
+            _ = try await store.call { $0.open(room, .first()) }
+            _ = try await store.call { $0.append(room, .of("a", "b")) }
+            var batch = AppendBatch.of("c", "a", "d", "e", "b", "c", "f", at: 2000)
+            batch.retention.keysMax = 5
+            let mixed = batch
+            expect(
+                try await store.call { $0.append(room, mixed) },
+                is: [
+                    .appended(at(1, 3)), .duplicate(at(1, 1), at: 1000), .appended(at(1, 4)), .appended(at(1, 5)),
+                    .duplicate(at(1, 2), at: 1000), .duplicate(at(1, 3), at: 2000), .keysFull,
+                ])
+        }
+    }
+
     @Test(arguments: StoreKind.allCases)
     func refusesEveryOtherFence(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in

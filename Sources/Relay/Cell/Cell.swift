@@ -388,6 +388,7 @@ final class Cell {
 
     private func route(_ room: String, _ request: RootRequest) {
         if case .replay(let start) = request.ask { return hub(room).replay(start, for: request) }
+        if let root = hubs[room]?.root { return root.serve(request) }
         if place(of: room) == .root { hub(room).root?.serve(request) } else { forward(room, request) }
     }
 

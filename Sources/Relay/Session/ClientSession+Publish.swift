@@ -9,9 +9,7 @@ import Wire
 /// A publish that has no outcome yet.
 struct PendingPublish: Sendable {
     var id: UInt32
-    var key: String
-    var durability: RelayDurability
-    var body: ByteBuffer
+    var publication: Publication
     var madeAt: Instant
 }
 
@@ -37,17 +35,19 @@ extension ClientSession {
             cell.drops.count(.publishQueueFull)
             throw RequestFault(code: .resourceExhausted, message: "too many publishes of this session are under way", retryAfterMs: 250)
         }
-        let pending = try makePending(ask, id: id)
+        let pending = makePending(ask, id: id)
         publishesInFlight += 1
-        if typingIn.removeValue(forKey: ask.room) != nil { cell.leaf(ask.room).sendUp(.typing(user: user, active: false)) }
+        if !typingIn.isEmpty, typingIn.removeValue(forKey: ask.room) != nil {
+            cell.leaf(ask.room).sendUp(.typing(user: user, active: false))
+        }
         if ask.durability == .ephemeral {
             sendEphemeral(pending, to: ask.room)
         } else {
             let now = Clock.now()
-            let entry = publishes[ask.room, default: .init(startingAt: nextPublishNumber)].add(
+            let (entry, base) = publishes[ask.room, default: .init(startingAt: nextPublishNumber)].add(
                 pending, now: now, deadline: now + cell.context.timings.publishDeadline)
             nextPublishNumber = max(nextPublishNumber, entry.number + 1)
-            sendNumbered(entry, to: ask.room)
+            sendNumbered(entry, base: base, to: ask.room)
         }
     }
 
@@ -64,30 +64,17 @@ extension ClientSession {
         }
     }
 
-    private func makePending(_ ask: RelayPublish, id: UInt32) throws(RequestFault) -> PendingPublish {
+    private func makePending(_ ask: RelayPublish, id: UInt32) -> PendingPublish {
         let key = ask.key.isEmpty ? cell.makeKey(for: self) : ask.key
-        let message = RelayMessage.with {
-            $0.room = ask.room
-            $0.from = user
-            $0.device = device
-            $0.key = key
-            switch ask.content {
-            case .text(let text): $0.text = text
-            case .data(let data): $0.data = data
-            case nil: break
-            }
-            $0.contentType = ask.contentType
-            $0.headers = ask.headers
-        }
-        guard let body = MessageBody.encode(message) else { throw .invalid("the message cannot be encoded") }
-        return PendingPublish(id: id, key: key, durability: ask.durability, body: body, madeAt: Clock.now())
+        let body = MessageBody.encode(ask, from: user, device: device, key: key)
+        return PendingPublish(
+            id: id, publication: Publication(user: user, key: key, durability: ask.durability, body: body), madeAt: Clock.now())
     }
 
     // MARK: Ephemeral: sent once
 
     private func sendEphemeral(_ pending: PendingPublish, to room: String) {
-        let ask = PublishAsk(
-            session: number, number: 0, base: 0, user: user, key: pending.key, durability: .ephemeral, body: pending.body)
+        let ask = PublishAsk(session: number, number: 0, base: 0, publication: pending.publication)
         cell.ask(room, .publish(ask), deadline: cell.context.timings.requestDeadline) { [weak self] answer in
             self?.settle(pending, room, answer)
         }
@@ -95,10 +82,8 @@ extension ClientSession {
 
     // MARK: Durable: numbered, and repeated by key until the outcome is known
 
-    private func sendNumbered(_ entry: PublishQueue<PendingPublish>.Pending, to room: String) {
-        let ask = PublishAsk(
-            session: number, number: entry.number, base: publishes[room]?.base ?? entry.number, user: user, key: entry.publish.key,
-            durability: entry.publish.durability, body: entry.publish.body)
+    private func sendNumbered(_ entry: PublishQueue<PendingPublish>.Pending, base: UInt64, to room: String) {
+        let ask = PublishAsk(session: number, number: entry.number, base: base, publication: entry.publish.publication)
         cell.ask(room, .publish(ask), deadline: cell.context.timings.publishDeadline) { [weak self] answer in
             self?.answered(entry.number, room, answer)
         }
@@ -109,8 +94,8 @@ extension ClientSession {
             publishes[room]?.markRefused()
             return
         }
-        guard let pending = publishes[room]?.settle(number) else { return }
-        if publishes[room]?.isEmpty == true { publishes[room] = nil }
+        guard let index = publishes.index(forKey: room), let pending = publishes.values[index].settle(number) else { return }
+        if publishes.values[index].isEmpty { publishes.remove(at: index) }
         settle(pending, room, answer)
     }
 
@@ -131,7 +116,8 @@ extension ClientSession {
     }
 
     private func repeatPublishes(to room: String) {
-        for entry in publishes[room]?.resend(now: Clock.now()) ?? [] { sendNumbered(entry, to: room) }
+        let entries = publishes[room]?.resend(now: Clock.now()) ?? []
+        for entry in entries { sendNumbered(entry, base: entries[0].number, to: room) }
     }
 
     private func settle(_ pending: PendingPublish, _ room: String, _ answer: RootResponse.Answer) {
@@ -156,11 +142,11 @@ extension ClientSession {
     ) -> RelayPublished {
         .with {
             $0.room = room
-            $0.key = pending.key
+            $0.key = pending.publication.key
             if let position { $0.position = RelayPosition(position) }
             $0.at = at
             $0.duplicate = duplicate
-            $0.durability = pending.durability
+            $0.durability = pending.publication.durability
         }
     }
 

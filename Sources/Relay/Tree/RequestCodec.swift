@@ -52,10 +52,10 @@ enum RequestCodec {
                     $0.session = publish.session
                     $0.number = publish.number
                     $0.base = publish.base
-                    $0.user = publish.user
-                    $0.key = publish.key
-                    $0.durability = UInt32(publish.durability.rawValue)
-                    $0.message = Data(buffer: publish.body)
+                    $0.user = publish.publication.user
+                    $0.key = publish.publication.key
+                    $0.durability = UInt32(publish.publication.durability.rawValue)
+                    $0.message = Data(buffer: publish.publication.body)
                 })
         case .history(let history):
             .history(
@@ -90,10 +90,10 @@ enum RequestCodec {
         switch ask {
         case .publish(let publish):
             guard let durability = RelayDurability(rawValue: Int(publish.durability)) else { return nil }
+            let publication = Publication(
+                user: publish.user, key: publish.key, durability: durability, body: ByteBuffer(data: publish.message))
             return .publish(
-                PublishAsk(
-                    session: publish.session, number: publish.number, base: publish.base, user: publish.user, key: publish.key,
-                    durability: durability, body: ByteBuffer(data: publish.message)))
+                PublishAsk(session: publish.session, number: publish.number, base: publish.base, publication: publication))
         case .history(let history):
             return .history(
                 HistoryAsk(

@@ -12,7 +12,7 @@ import Wire
 final class RootRole {
     private unowned let hub: HubRoom
     let cell: Cell
-    private var log = RootLog<PendingAppend>()
+    private var log: RootLog<PendingAppend>
     private var order = PublisherOrder<PublisherStream>()
     private var queuedBytes = 0
     private var openedFence: Fence?
@@ -27,6 +27,7 @@ final class RootRole {
     private let data: RootData
     /// Nil before anybody confirms, counts or is told anything: most rooms are users' own, and quiet.
     private var ownReceipts: RootReceipts?
+    private let isInbox: Bool
     /// For an inbox in a region that tells users without a session.
     private let pushes: InboxPushes?
 
@@ -36,21 +37,36 @@ final class RootRole {
     }
 
     /// A reference: it goes through queues and batches, and a copy of all that it holds would cost more than the rest of the way.
-    final class PendingAppend: Sendable {
+    final class PendingAppend {
         let request: RootRequest
         let ask: PublishAsk
+        /// The message as it was last sent to the store.
+        fileprivate(set) var stamped = ByteBuffer()
 
         init(request: RootRequest, ask: PublishAsk) {
             self.request = request
             self.ask = ask
         }
 
+        var publication: Publication { ask.publication }
+        var bytes: Int { publication.body.readableBytes }
         var stream: PublisherStream { PublisherStream(owner: request.origin, session: ask.session) }
+
+        func stamp(_ at: WallMilliseconds) { stamped = MessageBody.stamped(publication.body, at: at) }
+
+        /// The message at its place, made where it stands: the entry has had its outcome.
+        func message(at position: Position) -> RoomMessage {
+            MessageBody.appendPosition(position, to: &stamped)
+            return RoomMessage(position: position, body: stamped)
+        }
     }
 
     init(hub: HubRoom) {
         self.hub = hub
         cell = hub.cell
+        // What is owed to the user of an inbox is known only when a batch has its outcome.
+        isInbox = NameRules.owner(ofInbox: hub.name) != nil
+        log = RootLog(batchesMax: isInbox ? 1 : 2)
         presence = RootPresence(hub: hub)
         retention = RootRetention(room: hub.name, cell: hub.cell)
         data = RootData(hub: hub)
@@ -120,7 +136,7 @@ final class RootRole {
     }
 
     private func publish(_ ask: PublishAsk, _ request: RootRequest) {
-        switch ask.durability {
+        switch ask.publication.durability {
         case .ephemeral: publishEphemeral(ask, request)
         case .home: enqueue(PendingAppend(request: request, ask: ask))
         case .mesh, .UNRECOGNIZED:
@@ -130,12 +146,11 @@ final class RootRole {
 
     private func publishEphemeral(_ ask: PublishAsk, _ request: RootRequest) {
         let at = log.stamp(Clock.wall())
-        var body = ask.body
-        MessageBody.appendAt(at, to: &body)
+        let body = MessageBody.stamped(ask.publication.body, at: at)
         cell.figures.publishedEphemeral += 1
         hub.forward(Delivery(messages: [RoomMessage(position: nil, body: body)]))
         cell.answer(request, .published(position: nil, at: at, duplicate: false))
-        stopTyping(ask.user)
+        stopTyping(ask.publication.user)
     }
 
     private func stopTyping(_ user: String) {
@@ -148,7 +163,7 @@ final class RootRole {
             return cell.answer(entry.request, .refused(Self.storeIsAway))
         }
         let limits = cell.context.limits
-        guard log.queued < limits.publishQueuePerRoomMax, queuedBytes + entry.ask.body.readableBytes <= limits.publishBytesPerRoomMax else {
+        guard log.queued < limits.publishQueuePerRoomMax, queuedBytes + entry.bytes <= limits.publishBytesPerRoomMax else {
             cell.drops.count(.publishQueueFull)
             return cell.answer(entry.request, .refused(Refusal(.exhausted, "the room's publish queue is full", retryAfterMs: 250)))
         }
@@ -156,8 +171,8 @@ final class RootRole {
             cell.drops.count(.outOfSequence)
             return cell.answer(entry.request, .refused(Refusal(.outOfSequence, "an earlier publish is missing")))
         }
-        queuedBytes += entry.ask.body.readableBytes
-        log.enqueue(entry, bytes: entry.ask.body.readableBytes, now: Clock.now())
+        queuedBytes += entry.bytes
+        log.enqueue(entry, bytes: entry.bytes, now: Clock.now())
         pump()
     }
 
@@ -171,7 +186,7 @@ final class RootRole {
     private func perform(_ action: RootLog<PendingAppend>.Action) {
         switch action {
         case .open(let knownHead): open(knownHead)
-        case .append(let entries): append(entries)
+        case .append(let entries, let before): append(entries, behind: before)
         }
     }
 
@@ -238,42 +253,40 @@ final class RootRole {
         return open(knownHead)
     }
 
-    private func append(_ entries: [PendingAppend]) {
+    private func append(_ entries: [PendingAppend], behind before: PendingAppend?) {
         let attempt = log.currentAttempt
         let at = log.stamp(Clock.wall())
         let messages = entries.map { entry in
-            var body = entry.ask.body
-            MessageBody.appendAt(at, to: &body)
-            return AppendBatch.Entry(user: entry.ask.user, key: entry.ask.key, at: at, body: body)
+            entry.stamp(at)
+            return AppendBatch.Entry(user: entry.publication.user, key: entry.publication.key, at: at, body: entry.stamped)
         }
-        let batch = AppendBatch(fence: fence, messages: messages, retention: retention.retention)
+        let batch = AppendBatch(
+            fence: fence, messages: messages, retention: retention.retention,
+            behind: before.map { .init(user: $0.publication.user, key: $0.publication.key) })
         if let pushes {
             // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
             presence.load()
             pushes.willAppend(behind: log.head)
         }
-        store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, messages, at: at, attempt) }
+        store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
 
-    /// - Parameter messages: as they were appended, in the order of the batch.
-    private func appended(
-        _ result: Result<[AppendOutcome], any Error>, _ messages: [AppendBatch.Entry], at: WallMilliseconds, _ attempt: UInt64
-    ) {
+    private func appended(_ result: Result<[AppendOutcome], any Error>, at: WallMilliseconds, _ attempt: UInt64) {
         switch result {
         case .success(let outcomes):
             let oldHead = log.head
-            let newHead = outcomes.compactMap(\.position).max() ?? oldHead
-            guard let entries = log.appended(newHead: max(oldHead, newHead), at: at, now: Clock.now(), attempt: attempt) else { return }
-            queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
+            let newHead = outcomes.reduce(oldHead) { max($0, $1.position ?? $0) }
+            guard let entries = log.appended(newHead: newHead, now: Clock.now(), attempt: attempt) else { return }
+            queuedBytes -= entries.reduce(0) { $0 + $1.bytes }
             cell.figures.appendBatches += 1
             guard pushes == nil else {
                 // What is owed is queued, and its note taken back, before the next batch makes one of its own.
-                announce(entries, messages, outcomes, at: at, above: oldHead)
+                announce(entries, outcomes, at: at, above: oldHead)
                 return pump()
             }
             // The store works on the next batch while this one is announced.
             pump()
-            announce(entries, messages, outcomes, at: at, above: oldHead)
+            announce(entries, outcomes, at: at, above: oldHead)
         case .failure(let error):
             failed(error, attempt)
         }
@@ -281,28 +294,24 @@ final class RootRole {
 
     /// Fans out what is new in the order of positions and answers the publishers. A duplicate above the old head was appended by a try whose
     /// answer was lost: nobody has seen it yet.
-    private func announce(
-        _ entries: [PendingAppend], _ messages: [AppendBatch.Entry], _ outcomes: [AppendOutcome], at: WallMilliseconds,
-        above oldHead: Position
-    ) {
+    private func announce(_ entries: [PendingAppend], _ outcomes: [AppendOutcome], at: WallMilliseconds, above oldHead: Position) {
         var delivery = Delivery()
         var seenHead = oldHead
-        for (index, outcome) in outcomes.enumerated() where index < entries.count {
-            let entry = entries[index]
+        delivery.messages.reserveCapacity(entries.count)
+        for (entry, outcome) in zip(entries, outcomes) {
             switch outcome {
             case .appended(let position):
                 cell.figures.publishedHome += 1
-                delivery.messages.append(message(messages[index].body, position))
-                receipts.appended(position, by: entry.ask.user)
+                delivery.messages.append(entry.message(at: position))
+                if isInbox { receipts.appended(position, by: entry.publication.user) }
                 seenHead = position
                 cell.answer(entry.request, .published(position: position, at: at, duplicate: false))
             case .duplicate(let position, let firstAt):
                 cell.figures.publishedDuplicate += 1
                 if position > seenHead {
-                    var body = entry.ask.body
-                    MessageBody.appendAt(firstAt, to: &body)
-                    delivery.messages.append(message(body, position))
-                    receipts.appended(position, by: entry.ask.user)
+                    entry.stamp(firstAt)
+                    delivery.messages.append(entry.message(at: position))
+                    if isInbox { receipts.appended(position, by: entry.publication.user) }
                     seenHead = position
                 }
                 cell.answer(entry.request, .published(position: position, at: firstAt, duplicate: true))
@@ -315,18 +324,11 @@ final class RootRole {
         }
         hub.receive(delivery)
         pushes?.appended(delivery.messages.compactMap { message in message.position.map { ($0, message.body) } })
-        if !hub.typing.isEmpty { for entry in entries { stopTyping(entry.ask.user) } }
-    }
-
-    /// - Parameter stamped: the message with its time.
-    private func message(_ stamped: ByteBuffer, _ position: Position) -> RoomMessage {
-        var body = stamped
-        MessageBody.appendPosition(position, to: &body)
-        return RoomMessage(position: position, body: body)
+        if !hub.typing.isEmpty { for entry in entries { stopTyping(entry.publication.user) } }
     }
 
     private func failed(_ error: any Error, _ attempt: UInt64) {
-        log.failed(attempt: attempt)
+        guard log.failed(attempt: attempt) else { return }
         pushes?.appendFailed()
         switch error as? StoreError {
         case .fenced(let standing):
@@ -336,7 +338,7 @@ final class RootRole {
             refuse(log.giveUpAll(), Refusal(.notRoot, "the room was opened by a newer root"))
         case .notOpen:
             cell.storeLost()
-        case .unavailable, .unexpectedReply, nil:
+        case .outOfOrder, .unavailable, .unexpectedReply, nil:
             break  // Tried again on the next tick, until the bound.
         }
     }
@@ -350,7 +352,7 @@ final class RootRole {
             order.failed(entry.stream, number: entry.ask.number)
             cell.answer(entry.request, .refused(refusal))
         }
-        queuedBytes -= entries.reduce(0) { $0 + $1.ask.body.readableBytes }
+        queuedBytes -= entries.reduce(0) { $0 + $1.bytes }
         if refusal.reason == .unavailable { cell.drops.count(.storeUnavailable, entries.count) }
     }
 

@@ -122,11 +122,24 @@ struct PublishAsk: Sendable {
     /// In the session's publishes to this room; 0 for an ephemeral one, which is not repeated.
     var number: UInt64
     var base: UInt64
-    var user: String
-    var key: String
-    var durability: RelayDurability
+    var publication: Publication
+}
+
+/// What somebody publishes. A reference: it goes through tables, queues and batches, and a copy of all that it holds would cost more than the
+/// rest of the way.
+final class Publication: Sendable {
+    let user: String
+    let key: String
+    let durability: RelayDurability
     /// The encoded `heliograph.v1.Message` without position and time.
-    var body: ByteBuffer
+    let body: ByteBuffer
+
+    init(user: String, key: String, durability: RelayDurability, body: ByteBuffer) {
+        self.user = user
+        self.key = key
+        self.durability = durability
+        self.body = body
+    }
 }
 
 struct HistoryAsk: Sendable {

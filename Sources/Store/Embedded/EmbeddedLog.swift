@@ -4,11 +4,6 @@ import NIOCore
 
 /// The log of one room in memory: what the scripts for logs do, rule for rule.
 struct EmbeddedLog {
-    private struct Key: Hashable {
-        var user: String
-        var key: String
-    }
-
     private struct Remembered {
         var position: Position
         var at: WallMilliseconds
@@ -24,9 +19,9 @@ struct EmbeddedLog {
     private var seq: UInt64
     private var lastAt: WallMilliseconds = 0
     private var kept = KeptMessages()
-    private var keys: [Key: Remembered] = [:]
+    private var keys: [AppendBatch.Key: Remembered] = [:]
     /// Oldest first.
-    private var expiry: Deque<(due: WallMilliseconds, key: Key)> = []
+    private var expiry: Deque<(due: WallMilliseconds, key: AppendBatch.Key)> = []
     /// The whole table is forgotten one window after the last append.
     private var keysExpireAt: WallMilliseconds = 0
 
@@ -71,6 +66,7 @@ struct EmbeddedLog {
     mutating func append(_ batch: AppendBatch, run: UInt64, now: WallMilliseconds) throws(StoreError) -> [AppendOutcome] {
         guard self.run == run else { throw .notOpen }
         guard fence == batch.fence else { throw .fenced(fence) }
+        if let before = batch.behind, keys[before] == nil { throw .outOfOrder }
         forgetExpired(now: now, most: 64 + 2 * batch.messages.count)
         let due = now + WallMilliseconds(batch.retention.dedupWindow.milliseconds)
         kept.expire(now: now)
@@ -98,7 +94,7 @@ struct EmbeddedLog {
     }
 
     private mutating func append(_ message: AppendBatch.Entry, due: WallMilliseconds, keysMax: Int) -> AppendOutcome {
-        let key = Key(user: message.user, key: message.key)
+        let key = AppendBatch.Key(user: message.user, key: message.key)
         if let first = keys[key] { return .duplicate(first.position, at: first.at) }
         guard keys.count < keysMax else { return .keysFull }
         seq += 1

@@ -40,9 +40,20 @@ enum RedisReplyParsing {
             epoch: try fields[0].number(), head: try fields[1].parsed { Position($0) }, lastAt: try fields[2].milliseconds())
     }
 
-    static func appended(_ reply: RedisReply) throws -> [AppendOutcome] {
+    /// One outcome for each of `count` messages.
+    static func appended(_ reply: RedisReply, _ count: Int) throws -> [AppendOutcome] {
         var outcomes: [AppendOutcome] = []
-        for field in try accepted(reply) { outcomes.append(try field.parsed { AppendOutcome($0) }) }
+        outcomes.reserveCapacity(count)
+        for field in try accepted(reply) {
+            switch try field.parsed({ AppendedRow($0) }) {
+            case .appended(let first, let row):
+                guard row <= count - outcomes.count, first.seq <= .max - UInt64(row) else { throw reply.unexpected("\(count) outcomes") }
+                for offset in 0..<UInt64(row) { outcomes.append(.appended(Position(epoch: first.epoch, seq: first.seq + offset))) }
+            case .duplicate(let position, let at): outcomes.append(.duplicate(position, at: at))
+            case .keysFull: outcomes.append(.keysFull)
+            }
+        }
+        guard outcomes.count == count else { throw reply.unexpected("\(count) outcomes") }
         return outcomes
     }
 
@@ -52,8 +63,9 @@ enum RedisReplyParsing {
         switch try fields.first?.text() {
         case "OK": return Array(fields.dropFirst())
         case "NOTOPEN": throw StoreError.notOpen
+        case "OUTOFORDER": throw StoreError.outOfOrder
         case "FENCED" where fields.count == 2: throw StoreError.fenced(try fields[1].parsed { Fence($0) })
-        default: throw reply.unexpected("OK, FENCED or NOTOPEN")
+        default: throw reply.unexpected("OK or a refusal")
         }
     }
 

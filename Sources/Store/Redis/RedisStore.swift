@@ -105,12 +105,16 @@ public final class RedisStore: RegionStore {
     }
 
     public func append(_ room: String, _ request: AppendBatch) -> EventLoopFuture<[AppendOutcome]> {
-        evaluate(.append, on: [.meta, .log, .keys, .expiry], of: room, as: RedisReplyParsing.appended) { command in
+        let count = request.messages.count
+        return evaluate(.append, on: [.meta, .log, .keys, .expiry], of: room) {
+            try RedisReplyParsing.appended($0, count)
+        } arguments: { command in
             command.append(request.fence.description)
             command.append(connection.runID)
             command.append(kept: request.retention)
             command.append(request.retention.dedupWindow.milliseconds)
             command.append(request.retention.keysMax)
+            if let before = request.behind { command.append(user: before.user, key: before.key) } else { command.append("") }
             for message in request.messages {
                 command.append(user: message.user, key: message.key)
                 command.append(max(0, message.at))

@@ -115,14 +115,19 @@ extension StoredEpoch {
     }
 }
 
-extension AppendOutcome {
-    /// Reads one outcome of append.lua.
+/// Outcomes of messages that stood in a row in their batch, as append.lua tells them.
+enum AppendedRow: Hashable {
+    /// At the position and those after it.
+    case appended(first: Position, count: Int)
+    case duplicate(Position, at: WallMilliseconds)
+    case keysFull
+
     init?(_ text: String) {
         let words = text.split(separator: " ")
         switch words.first {
-        case "appended" where words.count == 2:
-            guard let position = Position(words[1]) else { return nil }
-            self = .appended(position)
+        case "appended" where words.count == 3:
+            guard let first = Position(words[1]), let count = Int(words[2]), count > 0 else { return nil }
+            self = .appended(first: first, count: count)
         case "duplicate" where words.count == 3:
             guard let position = Position(words[1]), let at = WallMilliseconds(words[2]) else { return nil }
             self = .duplicate(position, at: at)

@@ -38,7 +38,7 @@ enum StoreRepliesTarget {
             { _ = try $0.checked() }, { _ = try RedisReplyParsing.identity($0) }, { _ = try RedisReplyParsing.boot($0) },
             { _ = try RedisReplyParsing.roster($0) }, { _ = try RedisReplyParsing.standingRoster($0) },
             { _ = try RedisReplyParsing.optionalBoot($0) }, { _ = try RedisReplyParsing.opened($0) },
-            { _ = try RedisReplyParsing.appended($0) }, { _ = try RedisReplyParsing.newestMessages($0) },
+            { _ = try RedisReplyParsing.appended($0, 3) }, { _ = try RedisReplyParsing.newestMessages($0) },
             { _ = try RedisReplyParsing.optionalPosition($0) }, { _ = try RedisReplyParsing.epochs($0) },
             { _ = try RedisReplyParsing.members($0) }, { _ = try RedisReplyParsing.typing($0) },
             { _ = try RedisReplyParsing.optionalMilliseconds($0) },

@@ -11,12 +11,14 @@
 -- ARGV[5]  bytes kept in the log
 -- ARGV[6]  dedup window in ms
 -- ARGV[7]  keys remembered at most
--- ARGV[8]+ for each message: user NUL key, at in ms, body
--- Reply:   {"OK", for each message "appended <epoch-seq>", "duplicate <epoch-seq> <at>" or "keysFull"},
---          {"FENCED", the fence that stands}, or {"NOTOPEN"}
+-- ARGV[8]  user NUL key of a message that must have been appended before, or empty
+-- ARGV[9]+ for each message: user NUL key, at in ms, body
+-- Reply:   {"OK", and in the order of the messages "appended <first epoch-seq> <count>" for as many in a row,
+--          "duplicate <epoch-seq> <at>" or "keysFull"}, {"FENCED", the fence that stands}, {"NOTOPEN"} or {"OUTOFORDER"}
 --
 -- A log that was opened under another run of the server is not open: what this run knows of it may be old.
-local FIXED = 7
+-- A batch that was sent before the outcome of the one before it was known is out of order if that one has failed.
+local FIXED = 8
 
 -- A bounded number, so that no call pays for a long past one; more than the call can add, so that the queue shrinks.
 local function forget_expired(now, most)
@@ -41,6 +43,9 @@ end
 if meta[1] ~= ARGV[1] then
     return {'FENCED', meta[1]}
 end
+if ARGV[8] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[8]) == 0 then
+    return {'OUTOFORDER'}
+end
 
 local now, window, keys_max = now_ms(), tonumber(ARGV[6]), tonumber(ARGV[7])
 local most = 64 + 2 * (#ARGV - FIXED) / 3
@@ -51,13 +56,24 @@ local live = redis.call('HLEN', KEYS[3])
 local due = text(now + window)
 local log = log_state(KEYS[2], meta[6], meta[7], now)
 local reply, appended = {'OK'}, 0
+local first_of_row, row = nil, 0
+
+local function end_row()
+    if row > 0 then
+        reply[#reply + 1] = 'appended ' .. first_of_row .. ' ' .. row
+        row = 0
+    end
+end
+
 for i = FIXED + 1, #ARGV, 3 do
     local field, at, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local first = redis.call('HGET', KEYS[3], field)
     if first then
         local id, first_at = string.match(first, '^(%d+-%d+)-(%d+)$')
+        end_row()
         reply[#reply + 1] = 'duplicate ' .. id .. ' ' .. first_at
     elseif live >= keys_max then
+        end_row()
         reply[#reply + 1] = 'keysFull'
     else
         seq = seq + 1
@@ -71,9 +87,13 @@ for i = FIXED + 1, #ARGV, 3 do
         end
         log.length, log.bytes = log.length + 1, log.bytes + #body
         live, appended = live + 1, appended + 1
-        reply[#reply + 1] = 'appended ' .. id
+        if row == 0 then
+            first_of_row = id
+        end
+        row = row + 1
     end
 end
+end_row()
 
 if appended > 0 then
     local messages, age, size = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
