@@ -82,6 +82,41 @@ extension FaultyMesh {
             await end()
         }
 
+        @Test("a flood into a store that dies stands in the log once, in sending order") func flooded() async throws {
+            let redis = try #require(try await mesh.region("ap-south").redis)
+            let keys = (0..<1_000).map { "flood-\($0)" }
+            var ids = try writer.post(keys.prefix(400).map { .publish(.text(room, $0, key: $0)) })
+            try await writer.ping()
+            kill(redis.pid, SIGSTOP)
+            // More than two batches: the second is on its way to the store when the first gets no answer.
+            ids += try writer.post(keys.dropFirst(400).map { .publish(.text(room, $0, key: $0)) })
+            try await writer.ping()
+            try await mesh.local.stopRedis(region, signal: SIGKILL)
+            try await mesh.local.startRedis(region)
+
+            // What came while the store was known to be away was refused at once.
+            let answers = try await eventually("all have an answer", within: .seconds(40)) {
+                let answers = Dictionary(writer.recorder.record.frames.map { ($0.id, $0.frame) }) { first, _ in first }
+                return ids.allSatisfy { answers[$0] != nil } ? answers : nil
+            }
+            var atOnce: [String] = []
+            for (key, id) in zip(keys, ids) {
+                switch answers[id] {
+                case .published: atOnce.append(key)
+                case .error(let error) where error.code == .unavailable: try await writer.publishUntilTaken(room, key, key: key)
+                case let answer: Issue.record("\(key): \(String(describing: answer))")
+                }
+            }
+            let wanted = Set(keys)
+            let seen = try await eventually("all of it is seen") {
+                let seen = reader.messages(room).map(\.key).filter(wanted.contains)
+                return seen.count >= keys.count ? seen : nil
+            }
+            #expect(seen.count == keys.count && Set(seen) == wanted)
+            #expect(seen.filter(Set(atOnce).contains) == atOnce)
+            await end()
+        }
+
         @Test("a wiped store opens a higher epoch, never a position twice") func wiped() async throws {
             let before = try await writer.publish(room, "before", key: "before").position
             try await mesh.local.stopRedis(region)
