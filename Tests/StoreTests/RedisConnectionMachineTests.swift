@@ -153,6 +153,27 @@ import Testing
         #expect(bench.submit("c") == .notReady)
     }
 
+    @Test("whoever was held up reads what has come before it gives up") func looksAgain() {
+        var bench = Bench.ready()
+        #expect(bench.submit("a") == .send)
+        #expect(bench.submit("b") == .send)
+        bench.pass(.seconds(3))
+        #expect(bench.machine.timerFired(now: bench.now) == .nothing)
+        #expect(bench.machine.nextWake == bench.now + .milliseconds(500))
+        #expect(bench.receive(.null) == "completed a in 3000 ms")
+        #expect(bench.machine.timerFired(now: bench.now) == .nothing)
+        #expect(bench.receive(.null) == "completed b in 3000 ms")
+        bench.pass(.milliseconds(500))
+        #expect(bench.machine.timerFired(now: bench.now) == .nothing)
+        // Once: a server that has said nothing is given up then, however late that is noticed.
+        #expect(bench.submit("c") == .send)
+        bench.pass(.seconds(3))
+        #expect(bench.machine.timerFired(now: bench.now) == .nothing)
+        bench.pass(.seconds(3))
+        #expect(bench.machine.timerFired(now: bench.now) == .expired(reason: "no reply within 2000 ms"))
+        #expect(bench.lost()?.failed == ["c"])
+    }
+
     @Test func answeredInTimeDoesNotExpire() {
         var bench = Bench.ready()
         #expect(bench.submit("a") == .send)

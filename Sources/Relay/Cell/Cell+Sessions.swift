@@ -105,9 +105,25 @@ extension Cell {
                 if leaf.isIdle { forget(leaf) }
             }
         }
-        for (room, hub) in restlessHubs {
+        guard hubsToLookAt.isEmpty else { return }
+        hubsToLookAt = Array(restlessHubs.values)
+        lookAtHubs()
+    }
+
+    /// Thousands of rooms may have something to say at the same moment: when a node has died and all its members are gone. What lasts longer than
+    /// this goes on behind a pause, in which replies and other sessions have their turn.
+    private static let hubsPatience = TimeSpan.milliseconds(20)
+
+    private func lookAtHubs() {
+        let now = Clock.now()
+        while let hub = hubsToLookAt.popLast() {
+            guard hubs[hub.name] === hub else { continue }
             hub.tick(now: now)
-            if hub.isSettled { restlessHubs[room] = nil }
+            if hub.isSettled { restlessHubs[hub.name] = nil }
+            guard Clock.now() - now >= Self.hubsPatience, !hubsToLookAt.isEmpty else { continue }
+            let bound = NIOLoopBound(self, eventLoop: loop)
+            loop.scheduleTask(in: .milliseconds(1)) { if !bound.value.isStopped { bound.value.lookAtHubs() } }
+            return
         }
     }
 

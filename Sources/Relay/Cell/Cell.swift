@@ -50,6 +50,8 @@ final class Cell {
     /// Rooms with something to do at a later time.
     var restlessLeaves: [String: LeafRoom] = [:]
     var restlessHubs: [String: HubRoom] = [:]
+    /// Of those the ones whose turn is still to come in this round.
+    var hubsToLookAt: [HubRoom] = []
     /// Readers with pages to be forgotten soon.
     var readersWithPages: [ObjectIdentifier: RoomReader] = [:]
     /// Of all tails of this cell.
@@ -70,6 +72,7 @@ final class Cell {
     private var dirtyConnections: [ClientConnection] = []
     private var slowSessions: [ClientSession] = []
     private var catchingUp: Deque<ClientSession> = []
+    private var isCatchUpScheduled = false
     private(set) var tick: UInt64 = 1
     private var isTickScheduled = false
     private var scratch = ByteBuffer()
@@ -157,7 +160,7 @@ final class Cell {
         flushLinks()
         tick += 1
         slowDownSessions()
-        if !catchingUp.isEmpty { scheduleTick() }
+        goOnCatchingUp()
     }
 
     /// Sessions that read earlier messages take a page each in turn, some in each tick: those who are fed live do not wait for all of them.
@@ -175,7 +178,21 @@ final class Cell {
         guard !session.isQueuedForCatchUp else { return }
         session.isQueuedForCatchUp = true
         catchingUp.append(session)
-        scheduleTick()
+        goOnCatchingUp()
+    }
+
+    /// A loop that is given its next task by the one before reads no socket and looks at no reply in between: as long as there are more than
+    /// one tick takes, each has a pause behind it.
+    private func goOnCatchingUp() {
+        guard !catchingUp.isEmpty else { return }
+        guard catchingUp.count > Self.catchUpsPerTick else { return scheduleTick() }
+        guard !isCatchUpScheduled else { return }
+        isCatchUpScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: .milliseconds(1)) {
+            bound.value.isCatchUpScheduled = false
+            bound.value.scheduleTick()
+        }
     }
 
     private func drainInbox() {

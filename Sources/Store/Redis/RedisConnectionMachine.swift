@@ -16,6 +16,8 @@ struct RedisConnectionMachine<Token> {
         /// Waits between attempts.
         var retryLeast = TimeSpan.milliseconds(50)
         var retryMost = TimeSpan.seconds(1)
+        /// A timer that comes later than this was held up by its own process.
+        var lateness = TimeSpan.milliseconds(50)
     }
 
     /// What the preparation of a connection found out.
@@ -60,6 +62,8 @@ struct RedisConnectionMachine<Token> {
     /// Oldest first, as replies come; all have the same deadline, so the first expires first.
     private var inFlight: Deque<InFlight> = []
     private var lastReply = Instant.zero
+    /// A deadline that was noticed late is looked at again then.
+    private var secondLook: Instant?
     private var backoff: Backoff
     private let limits: Limits
     private let scripts: Int
@@ -77,7 +81,9 @@ struct RedisConnectionMachine<Token> {
     var commandsInFlight: Int { inFlight.count }
 
     /// When `timerFired` wants to be called next.
-    var nextWake: Instant? {
+    var nextWake: Instant? { secondLook ?? due }
+
+    private var due: Instant? {
         switch phase {
         case .idle, .closed: nil
         case .connecting(let deadline): deadline
@@ -102,6 +108,7 @@ extension RedisConnectionMachine {
 
     private mutating func connect(now: Instant) -> UInt64 {
         generation += 1
+        secondLook = nil
         phase = .connecting(deadline: now + limits.deadline)
         return generation
     }
@@ -109,6 +116,7 @@ extension RedisConnectionMachine {
     /// Whether the shell is to send the commands of the preparation; if not, the channel belongs to an attempt that is over.
     mutating func connected(generation: UInt64, now: Instant) -> Bool {
         guard generation == self.generation, case .connecting = phase else { return false }
+        secondLook = nil
         phase = .preparing(Preparation(deadline: now + limits.deadline))
         return true
     }
@@ -127,6 +135,7 @@ extension RedisConnectionMachine {
         case .connecting, .preparing, .ready: break
         }
         let wasReady = session != nil
+        secondLook = nil
         phase = .waiting(until: now + backoff.next(using: &random))
         return Lost(failed: takeInFlight(), wasReady: wasReady)
     }
@@ -178,6 +187,7 @@ extension RedisConnectionMachine {
 
     mutating func received(_ reply: RedisReply, now: Instant) -> Received {
         lastReply = now
+        secondLook = nil
         switch phase {
         case .preparing(let preparation): return prepare(preparation, with: reply)
         case .ready: return answer(with: reply, now: now)
@@ -227,12 +237,22 @@ extension RedisConnectionMachine {
         guard let due = nextWake, due <= now else { return .nothing }
         switch phase {
         case .idle, .closed: return .nothing
-        case .connecting, .preparing: return .expired(reason: "no connection within \(limits.deadline)")
+        case .connecting, .preparing:
+            return looksAgain(due, now) ? .nothing : .expired(reason: "no connection within \(limits.deadline)")
         case .waiting: return .connect(generation: connect(now: now))
         case .ready:
-            guard inFlight.isEmpty else { return .expired(reason: "no reply within \(limits.deadline)") }
+            guard inFlight.isEmpty else { return looksAgain(due, now) ? .nothing : .expired(reason: "no reply within \(limits.deadline)") }
             inFlight.append(InFlight(token: nil, bytes: 0, sent: now))
             return .heartbeat
         }
+    }
+
+    /// Whoever notices a deadline late was held up itself: the process was paused, or a tick took long. What the server has said meanwhile waits
+    /// to be read, and a timer that is due comes before it. So it is read first; to give the connection up instead would fail everything that
+    /// is under way and open every log anew, when there is the most to do anyway.
+    private mutating func looksAgain(_ due: Instant, _ now: Instant) -> Bool {
+        guard secondLook == nil, now - due >= limits.lateness else { return false }
+        secondLook = now + limits.deadline / 4
+        return true
     }
 }

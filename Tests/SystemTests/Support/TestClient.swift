@@ -89,7 +89,7 @@ final class TestClient: Sendable {
         return client
     }
 
-    private static func address(of url: String) throws -> (String, Int) {
+    static func address(of url: String) throws -> (String, Int) {
         let parts = url.split(separator: ":")
         guard parts.count == 3, let port = Int(parts[2]) else { throw SystemTestError("no port in \(url)") }
         return ("127.0.0.1", port)
