@@ -39,6 +39,7 @@ final class ClientAcceptor {
         sockets += 1
         let socket = ClientSocket(channel: channel, acceptor: self, address: key)
         do {
+            try channel.syncOptions?.setOption(.recvAllocator, value: SharedReads(front.tools.readBuffer))
             try channel.pipeline.syncOperations.addHandler(socket)
         } catch {
             closed(socket)

@@ -40,8 +40,6 @@ public final class ClientConnection {
     public let door: Door
     public let format: FrameFormat
     public let eventLoop: any EventLoop
-    /// The address of the peer, for the log.
-    public let peer: String
     public weak var delegate: (any ClientConnectionDelegate)?
 
     /// Whether the cell has this connection on its list of those to flush at the end of the tick.
@@ -90,8 +88,8 @@ public final class ClientConnection {
         self.format = format
         steps = settings.outbox
         switch carrier {
-        case .socket(let socket): (self.socket, stream, eventLoop, peer) = (socket, nil, socket.eventLoop, socket.peer)
-        case .stream(let stream): (socket, self.stream, eventLoop, peer) = (nil, stream, stream.eventLoop, stream.peer)
+        case .socket(let socket): (self.socket, stream, eventLoop) = (socket, nil, socket.eventLoop)
+        case .stream(let stream): (socket, self.stream, eventLoop) = (nil, stream, stream.eventLoop)
         }
         fanOutSocket = socket.map { Unmanaged.passUnretained($0) }
         outbox = FrameBatch(format, deflater: tools.deflater(for: format))
@@ -123,7 +121,7 @@ public final class ClientConnection {
 
     // MARK: Inbound
 
-    /// What came from the peer, in any cut.
+    /// What came from the peer, in any cut. The bytes are this connection's, to be unmasked in place and to be kept.
     func received(_ bytes: ByteBuffer) {
         guard !hasEnded else { return }
         delegate?.connectionHeard()
@@ -433,7 +431,8 @@ public final class ClientConnection {
 }
 
 extension ClientConnection: ClientSocketReceiver {
-    func socketReceived(_ bytes: ByteBuffer) { received(bytes) }
+    /// In a size of their own, also if no more than a part of them is kept.
+    func socketReceived(_ bytes: ByteBuffer) { received(ByteBuffer(buffer: bytes)) }
     func socketReadComplete() {}
     func socketDrained() { drained() }
     func socketEnded() { carrierEnded() }

@@ -64,7 +64,7 @@ public struct ClientListener: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.maxMessagesPerRead, value: SharedReads.readsAtOnce)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let index = cells.firstIndex(where: { $0 === channel.eventLoop }) else { return }

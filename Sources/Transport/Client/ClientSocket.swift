@@ -10,6 +10,7 @@ import TLS
 
 /// What a socket tells whoever has taken it over. Called on its event loop.
 protocol ClientSocketReceiver: AnyObject {
+    /// Whoever keeps some of the bytes copies them: what they are read into is used again.
     func socketReceived(_ bytes: ByteBuffer)
     /// No more bytes for now: a good moment to answer.
     func socketReadComplete()
@@ -48,8 +49,7 @@ final class ClientSocket: ChannelDuplexHandler {
 
     let eventLoop: any EventLoop
     let tools: ConnectionTools
-    /// Of the peer, for the log.
-    let peer: String
+    private let remoteAddress: SocketAddress?
     /// What the connection counts for; nil if it has no address.
     let address: AddressLimit.Key?
     /// Set once the connection has left HTTP/1.1 behind.
@@ -75,11 +75,13 @@ final class ClientSocket: ChannelDuplexHandler {
         self.address = address
         eventLoop = channel.eventLoop
         tools = acceptor.front.tools
-        peer = channel.remoteAddress?.description ?? "unknown"
+        remoteAddress = channel.remoteAddress
         self.acceptor = acceptor
     }
 
     var isOpen: Bool { descriptor >= 0 && !hasFailed }
+    /// Of the peer, for the log.
+    var peer: String { remoteAddress?.description ?? "unknown" }
 
     // MARK: Lifecycle
 
@@ -130,6 +132,7 @@ final class ClientSocket: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = unwrapInboundIn(data)
+        defer { SharedReads.giveBack(bytes, to: tools.readBuffer) }
         switch phase {
         case .sniffing(var earlier):
             phase = .sniffing(ByteBuffer())
@@ -147,7 +150,7 @@ final class ClientSocket: ChannelDuplexHandler {
 
     private func sniff(_ bytes: ByteBuffer) {
         switch ProtocolSniffer.classify(bytes) {
-        case .undecided: phase = .sniffing(bytes)
+        case .undecided: phase = .sniffing(ByteBuffer(buffer: bytes))
         case .tls: startTLS(bytes)
         case let verdict where acceptor.refusesPlaintext: refusePlaintext(verdict)
         case .http2: identified(.http2, bytes)
@@ -165,7 +168,12 @@ final class ClientSocket: ChannelDuplexHandler {
     }
 
     private func deliver(_ bytes: ByteBuffer) {
-        if let receiver, !readsThroughPipeline { receiver.socketReceived(bytes) } else { context?.fireChannelRead(wrapInboundOut(bytes)) }
+        if let receiver, !readsThroughPipeline {
+            receiver.socketReceived(bytes)
+        } else {
+            // HTTP/1.1's handlers keep what is not complete.
+            context?.fireChannelRead(wrapInboundOut(ByteBuffer(buffer: bytes)))
+        }
     }
 
     // MARK: TLS

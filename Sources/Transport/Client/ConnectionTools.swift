@@ -13,6 +13,8 @@ public final class SendMeter {
 public final class ConnectionTools {
     public let meter = SendMeter()
     let inflater = WebSocketInflater()
+    /// What connections read into; see `SharedReads`.
+    let readBuffer: NIOLoopBoundBox<ByteBuffer?>
 
     private let loop: any EventLoop
     private var deflaters: [Int: WebSocketDeflater] = [:]
@@ -26,7 +28,10 @@ public final class ConnectionTools {
     private static let buffersMax = 64
     private static let bufferBytesMax = 256 << 10
 
-    public init(loop: any EventLoop) { self.loop = loop }
+    public init(loop: any EventLoop) {
+        self.loop = loop
+        readBuffer = .makeEmptyBox(valueType: ByteBuffer.self, eventLoop: loop)
+    }
 
     /// HTTP/2 connections that are open.
     public var multiplexerCount: Int { multiplexers.count }

@@ -44,7 +44,6 @@ final class HTTP2Connection: ClientSocketReceiver {
     }
 
     var eventLoop: any EventLoop { socket.eventLoop }
-    var peer: String { socket.peer }
     private var tools: ConnectionTools { socket.tools }
 
     private static func now() -> Instant { Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds) }

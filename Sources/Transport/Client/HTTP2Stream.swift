@@ -28,7 +28,6 @@ final class HTTP2Stream: HTTP2Body {
     }
 
     var eventLoop: any EventLoop { connection.eventLoop }
-    var peer: String { connection.peer }
 
     func carry(_ client: ClientConnection, deadline span: TimeSpan?) {
         self.client = client
