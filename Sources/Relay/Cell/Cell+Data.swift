@@ -59,7 +59,7 @@ extension Cell {
     func endSessions(of user: String) {
         for session in Array(sessions.values) where session.user == user { session.endDeleted() }
         for session in lingering.end(user) { hide(session) }
-        for hub in hubs.values { hub.receipts.forget(user) }
+        for hub in hubs.values { hub.forgetReceipts(of: user) }
         for leaf in leaves.values { leaf.receipts.forget(user) }
     }
 

@@ -78,19 +78,14 @@ final class HubReceipts {
     func forget(_ user: String) {
         said.forget(user)
         mirror.forget(user)
-        hub.root?.receipts.forget(user)
     }
 
     /// Messages up to `position` were deleted before anything that is known here was confirmed, or unheard of it.
-    func forget(upTo position: Position) {
-        said.forget(upTo: position)
-        hub.root?.receipts.forget(upTo: position)
-    }
+    func forget(upTo position: Position) { said.forget(upTo: position) }
 
     func forgetAll() {
         said.removeAll()
         mirror = ReceiptMirror()
-        hub.root?.receipts.forgetAll()
     }
 
     /// For a child that joins.

@@ -19,7 +19,8 @@ final class HubRoom {
     private var feed: OrderedFeed<RoomMessage>
     private(set) lazy var presence = HubPresence(hub: self)
     private(set) var typing = TypingTable()
-    private(set) lazy var receipts = HubReceipts(hub: self)
+    /// Nil before anybody below confirms or counts anything: most rooms are users' own, and quiet.
+    private var ownReceipts: HubReceipts?
     private var isQueued = false
     private var fetching: Fetch?
     private var heads = HeadAnnouncer()
@@ -68,7 +69,7 @@ final class HubRoom {
 
     /// Nobody needs this level any more: no child, nobody present, nothing under way.
     func isIdle(now: Instant) -> Bool {
-        children.isEmpty && presence.isEmpty && receipts.isIdle && fetching == nil && ownReader?.isSettled ?? true
+        children.isEmpty && presence.isEmpty && (ownReceipts?.isIdle ?? true) && fetching == nil && ownReader?.isSettled ?? true
             && (root?.isIdle ?? true)
             && now - usedAt >= .seconds(30)
     }
@@ -85,14 +86,14 @@ final class HubRoom {
         // Before the join, so that the members with which it is answered include those below.
         if case .under(let parent) = place {
             presence.announceAll(to: parent)
-            receipts.repeatAll(to: parent)
+            ownReceipts?.repeatAll(to: parent)
         }
         let actions = uplink.placed(place, relinked: relinked, now: Clock.now(), nextGeneration: cell.nextGeneration)
         actions.forEach(perform)
         if place == .root, root == nil {
             let root = RootRole(hub: self)
             self.root = root
-            root.receipts.merge(receipts.all)
+            if let ownReceipts { root.receipts.merge(ownReceipts.all) }
         }
         updateInterest()
         answerChildren()
@@ -382,7 +383,8 @@ final class HubRoom {
         if let position, isMissed, feed.head != nil {
             deleted(RoomDeletion(upTo: position, endsUser: NameRules.owner(ofInbox: name) != nil))
         } else if let position {
-            receipts.forget(upTo: position)
+            ownReceipts?.forget(upTo: position)
+            root?.ownReceipts?.forget(upTo: position)
         }
     }
 
@@ -392,7 +394,8 @@ final class HubRoom {
         forward(feed.forget(upTo: deletion.upTo))
         forgetEarlier()
         if deletion.endsUser { presence.forgetLastSeen() }
-        receipts.forgetAll()
+        ownReceipts?.forgetAll()
+        root?.ownReceipts?.forgetAll()
         // Whatever they are interested in.
         tellAll([]) { .deleted(generation: $0, deletion) }
     }
@@ -407,8 +410,22 @@ final class HubRoom {
     func flush() {
         presence.flush()
         isQueued = false
-        receipts.flush()
+        ownReceipts?.flush()
         wake()
+    }
+
+    // MARK: Receipts
+
+    var receipts: HubReceipts {
+        if let ownReceipts { return ownReceipts }
+        let receipts = HubReceipts(hub: self)
+        ownReceipts = receipts
+        return receipts
+    }
+
+    func forgetReceipts(of user: String) {
+        ownReceipts?.forget(user)
+        root?.ownReceipts?.forget(user)
     }
 
     // MARK: Typing

@@ -83,7 +83,7 @@ final class RootData {
 
     private func deleteReceipts(of user: String, _ request: RootRequest) {
         finish(request, withholdingReceipts(cell.store.deleteReceipts(of: room, user: user))) { [hub] in
-            hub.receipts.forget(user)
+            hub.forgetReceipts(of: user)
             return .done
         }
     }

@@ -9,7 +9,7 @@ import Store
 /// region's store informed.
 final class RootPresence {
     private unowned let hub: HubRoom
-    private unowned let cell: Cell
+    private let cell: Cell
     private let mirror: StoreMirror
     private var publishedAt = Instant.zero
     /// For an inbox.
@@ -55,13 +55,15 @@ final class RootPresence {
     func load() {
         guard cell.storeKeeper.isUp, !isLoaded, !isLoading else { return }
         isLoading = true
-        cell.storeGate.run { [weak self, loop = cell.loop] in self?.read() ?? loop.makeSucceededVoidFuture() }
+        // While it is loading the hub is not idle, so the cell keeps it.
+        cell.storeGate.run { [self] in read() }
     }
 
     private func read() -> EventLoopFuture<Void> {
+        guard !isOver else { return cell.loop.makeSucceededVoidFuture() }
         let seen = inboxOwner.map { cell.store.lastSeen(of: $0) } ?? cell.loop.makeSucceededFuture(nil)
         let state = cell.store.members(of: hub.name).and(seen)
-        state.assumeIsolated().whenComplete { [weak self] in self?.loaded($0) }
+        state.assumeIsolated().whenComplete { self.loaded($0) }
         return state.map { _ in }
     }
 

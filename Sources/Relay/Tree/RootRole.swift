@@ -23,10 +23,10 @@ final class RootRole {
     private var isOpeningDue = false
 
     let presence: RootPresence
-    let retention: RootRetention
-    private let data: RootData
-    /// Nil before anybody confirms, counts or is told anything: most rooms are users' own, and quiet.
-    private var ownReceipts: RootReceipts?
+    // Made when they are first needed: most rooms are users' own, and quiet.
+    private(set) lazy var retention = RootRetention(room: room, cell: cell)
+    private var ownData: RootData?
+    private(set) var ownReceipts: RootReceipts?
     private let isInbox: Bool
     /// For an inbox in a region that tells users without a session.
     private let pushes: InboxPushes?
@@ -68,10 +68,8 @@ final class RootRole {
         isInbox = NameRules.owner(ofInbox: hub.name) != nil
         log = RootLog(batchesMax: isInbox ? 1 : 2)
         presence = RootPresence(hub: hub)
-        retention = RootRetention(room: hub.name, cell: hub.cell)
-        data = RootData(hub: hub)
-        pushes = InboxPushes(room: hub.name, cell: hub.cell) { [weak hub] user in
-            let delivered = hub?.root?.ownReceipts?.delivered(user) ?? .zero
+        pushes = InboxPushes(room: hub.name, cell: hub.cell) { [unowned hub] user in
+            let delivered = hub.root?.ownReceipts?.delivered(user) ?? .zero
             return delivered == .zero ? nil : delivered
         }
         tellPresence()
@@ -79,7 +77,9 @@ final class RootRole {
 
     /// Nil while the log was not opened.
     var knownHead: Position? { log.state == .open || log.state == .appending ? log.head : nil }
-    var isIdle: Bool { log.isIdle && log.state != .opening && presence.isIdle && data.isIdle && (ownReceipts?.isSettled ?? true) }
+    var isIdle: Bool {
+        log.isIdle && log.state != .opening && presence.isIdle && (ownData?.isIdle ?? true) && (ownReceipts?.isSettled ?? true)
+    }
     var isSettled: Bool { isIdle && !presence.hasChanges && !needsLog }
     /// Somebody below follows the messages, so the log has to be open: what an earlier root has left there goes out then.
     private var needsLog: Bool { log.state == .closed && cell.storeKeeper.isUp && hub.children.interest.contains(.messages) }
@@ -89,6 +89,12 @@ final class RootRole {
         ownReceipts = receipts
         return receipts
     }
+    private var data: RootData {
+        if let ownData { return ownData }
+        let data = RootData(hub: hub)
+        ownData = data
+        return data
+    }
     func membersChanged() { ownReceipts?.membersChanged() }
 
     var store: any RegionStore { cell.store }
@@ -97,7 +103,7 @@ final class RootRole {
     /// Another node is the root now: publishers have to ask there.
     func stepDown() {
         presence.stepDown()
-        data.stepDown()
+        ownData?.stepDown()
         ownReceipts?.stepDown()
         refuse(log.giveUpAll(), Refusal(.notRoot, "the room's root has moved"))
     }
@@ -371,7 +377,7 @@ final class RootRole {
         refuse(
             log.giveUp(now: now, after: bound), Self.storeIsAway)
         pump()
-        data.tick(now: now)
+        ownData?.tick(now: now)
         if needsLog { openIfNeeded() }
         hub.answerChildren()
         ownReceipts?.tick(now: now)
