@@ -16,7 +16,7 @@ public struct MemberList: Hashable, Sendable {
 
 /// The members of a room as the root published them, kept at a level below that somebody asked for presence.
 public struct MemberMirror: Sendable {
-    private var members: [String: Member] = [:]
+    private var members = SmallTable<String, Member>()
     public private(set) var count = 0
     public private(set) var lastSeen: WallMilliseconds = 0
     /// The last list came from a root that had not heard everybody.
@@ -34,7 +34,7 @@ public struct MemberMirror: Sendable {
     /// - Parameter isSettling: the list may lack members who have not left.
     public mutating func reset(to list: MemberList, isSettling: Bool) -> MemberDiff? {
         var diff = MemberDiff()
-        var next: [String: Member] = [:]
+        var next = SmallTable<String, Member>()
         for member in list.members {
             next[member.user] = member
             guard let old = members[member.user] else {
@@ -44,7 +44,7 @@ public struct MemberMirror: Sendable {
             if old != member { diff.updated.append(member) }
         }
         if isSettling {
-            members.merge(next) { _, new in new }
+            for (user, member) in next { members[user] = member }
         } else {
             diff.left = members.keys.filter { next[$0] == nil }
             members = next

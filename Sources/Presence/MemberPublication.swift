@@ -9,7 +9,7 @@ public struct MemberPublication: Sendable {
     public static let listMaxDefault = 500
 
     private let listMax: Int
-    private var published: [String: Member]
+    private var published = SmallTable<String, Member>()
     /// Users whose merged state may have changed since the last diff.
     private var dirty: Set<String>
     /// Published users of whom nobody has announced anything since this level is the root.
@@ -20,8 +20,8 @@ public struct MemberPublication: Sendable {
     private var shown: Set<String>?
     private var toldCount: Int
 
-    init(known: [Member], present: some Collection<String>, holdsLeftUntil: Instant, isSettling: Bool, listMax: Int) {
-        published = Dictionary(known.map { ($0.user, $0) }, uniquingKeysWith: { _, last in last })
+    init(known: [Member], present: some Sequence<String>, holdsLeftUntil: Instant, isSettling: Bool, listMax: Int) {
+        for member in known { published[member.user] = member }
         dirty = Set(present).union(published.keys)
         unheard = Set(published.keys).subtracting(present)
         self.holdsLeftUntil = holdsLeftUntil

@@ -2,9 +2,9 @@ import MeshCore
 
 /// The sessions that this node owns in one room, with the version of the set. Changes within a tick travel as one delta.
 public struct OwnedMembers: Sendable {
-    public private(set) var entries: [UInt64: MemberEntry] = [:]
+    public private(set) var entries = SmallTable<UInt64, MemberEntry>()
     private var version: UInt64 = 0
-    private var upserted: [UInt64: MemberEntry] = [:]
+    private var upserted = SmallTable<UInt64, MemberEntry>()
     private var removed: Set<UInt64> = []
 
     public init() {}

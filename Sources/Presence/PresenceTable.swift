@@ -1,5 +1,11 @@
 import MeshCore
 
+/// Where a session is to be found. Not of the table's type: what knows nothing of sources is compiled for what it is.
+private struct SessionReference: Hashable, Sendable {
+    var owner: NodeBoot
+    var session: UInt64
+}
+
 /// The members of one room as one level of its tree knows them: each owner's set with its version, and where it was heard. The root
 /// merges them into members and publishes the differences; a level in between only passes them on.
 ///
@@ -9,14 +15,9 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     struct Owner: Sendable {
         var version: UInt64
         var source: Source
-        var entries: [UInt64: MemberEntry]
+        var entries: SmallTable<UInt64, MemberEntry>
         /// Set while its source is out of contact, or when its node runs anew.
         var lostAt: Instant?
-    }
-
-    private struct SessionReference: Hashable, Sendable {
-        var owner: NodeBoot
-        var session: UInt64
     }
 
     public enum Outcome: Hashable, Sendable {
@@ -27,10 +28,10 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         case outOfStep
     }
 
-    private var owners: [NodeBoot: Owner] = [:]
-    private var newestBoots: [NodeID: Boot] = [:]
+    private var owners = SmallTable<NodeBoot, Owner>()
+    private var newestBoots = SmallTable<NodeID, Boot>()
     /// Where a user's sessions are to be found; few for each, so a list is smaller than a table and as fast.
-    private var byUser: [String: [SessionReference]] = [:]
+    private var byUser = SmallTable<String, [SessionReference]>()
     /// Made at a root.
     private var publication: MemberPublication?
 
@@ -68,9 +69,9 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     }
 
     private mutating func replace(_ update: OwnerUpdate, _ entries: [MemberEntry], from source: Source) -> Outcome {
-        if let known = owners[update.owner], known.version > update.version { return .stale }
-        for (session, entry) in owners[update.owner]?.entries ?? [:] { unindex(entry, update.owner, session) }
-        var fresh: [UInt64: MemberEntry] = [:]
+        if let known = owners[update.owner]?.version, known > update.version { return .stale }
+        for (session, entry) in owners[update.owner]?.entries ?? SmallTable() { unindex(entry, update.owner, session) }
+        var fresh = SmallTable<UInt64, MemberEntry>()
         for entry in entries {
             fresh[entry.session] = entry
             index(entry, update.owner)
@@ -83,9 +84,10 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     private mutating func change(
         _ update: OwnerUpdate, from: UInt64, upserted: [MemberEntry], removed: [UInt64], source: Source
     ) -> Outcome {
-        guard let known = owners[update.owner] else { return .outOfStep }
-        if update.version <= known.version { return .stale }
-        guard from == known.version else { return .outOfStep }
+        // Its version alone: while a copy of the owner lives, a change of its entries would copy them all.
+        guard let known = owners[update.owner]?.version else { return .outOfStep }
+        if update.version <= known { return .stale }
+        guard from == known else { return .outOfStep }
         for session in removed {
             if let entry = owners[update.owner]?.entries.removeValue(forKey: session) { unindex(entry, update.owner, session) }
         }
@@ -113,21 +115,21 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     public mutating func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)], from source: Source, now: Instant) {
         let spoken = Set(owners.keys)
         for (owner, entry) in entries where !spoken.contains(owner) {
-            if owners[owner] == nil { owners[owner] = Owner(version: 0, source: source, entries: [:], lostAt: now) }
+            if owners[owner] == nil { owners[owner] = Owner(version: 0, source: source, entries: SmallTable(), lostAt: now) }
             owners[owner]?.entries[entry.session] = entry
             newestBoots[owner.node] = max(newestBoots[owner.node] ?? 0, owner.boot)
             index(entry, owner)
         }
     }
 
-    public var sources: Set<Source> { Set(owners.values.map(\.source)) }
+    public var sources: Set<Source> { Set(owners.map { $0.value.source }) }
 
     /// Forgets what was heard from `source`, without telling anybody.
     public mutating func drop(_ source: Source) {
         for (owner, state) in owners where state.source == source { forget(owner) }
     }
 
-    public var hasLost: Bool { owners.values.contains { $0.lostAt != nil } }
+    public var hasLost: Bool { owners.contains { $0.value.lostAt != nil } }
 
     /// Forgets the owners that were out of contact for `grace`; the answer is what to say upwards.
     public mutating func expire(now: Instant, grace: TimeSpan) -> [OwnerUpdate] {
@@ -153,7 +155,9 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         owners.flatMap { owner, state in state.entries.values.map { (owner, $0) } }
     }
 
-    public func sessionsPerOwner() -> [NodeBoot: Int] { owners.mapValues(\.entries.count).filter { $0.value > 0 } }
+    public func sessionsPerOwner() -> [NodeBoot: Int] {
+        Dictionary(uniqueKeysWithValues: owners.map { ($0, $1.entries.count) }).filter { $0.value > 0 }
+    }
 
     /// Sessions of users by region, for the operations page.
     public func sessionsPerRegion() -> [RegionID: Int] {

@@ -9,7 +9,7 @@ import Store
 final class StoreMirror {
     private let room: String
     private unowned let cell: Cell
-    private var upserted: [MemberKey: StoredMember] = [:]
+    private var upserted = SmallTable<MemberKey, StoredMember>()
     private var removed: Set<MemberKey> = []
     /// The store's copy has to be replaced as a whole.
     private var isStale = false

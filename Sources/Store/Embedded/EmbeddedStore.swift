@@ -147,7 +147,7 @@ public final class EmbeddedStore: RegionStore {
     }
 
     public func members(of room: String) -> EventLoopFuture<[StoredMember]> {
-        answer { tables in (tables.members[room] ?? [:]).map(\.value) }
+        answer { tables in tables.members[room].map { Array($0.values) } ?? [] }
     }
 
     public func mirrorTyping(in room: String, user: String, expiresAt: WallMilliseconds?) -> EventLoopFuture<Void> {

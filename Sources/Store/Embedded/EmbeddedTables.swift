@@ -14,7 +14,7 @@ struct EmbeddedTables: Sendable {
     var roster: StoredRoster?
     var leases: [NodeID: Lease] = [:]
     var logs: [String: EmbeddedLog] = [:]
-    var members: [String: [MemberKey: StoredMember]] = [:]
+    var members: [String: SmallTable<MemberKey, StoredMember>] = [:]
     var memberCounts: [String: [NodeBoot: Int]] = [:]
     var typing: [String: [String: WallMilliseconds]] = [:]
     var lastSeen: [String: WallMilliseconds] = [:]
@@ -106,7 +106,7 @@ struct EmbeddedTables: Sendable {
 
     mutating func changeMembers(of room: String, removed: [MemberKey], upserted: [StoredMember]) {
         for key in removed { members[room]?[key] = nil }
-        for member in upserted { members[room, default: [:]][member.key] = member }
+        for member in upserted { members[room, default: SmallTable()][member.key] = member }
         if members[room]?.isEmpty == true { members[room] = nil }
     }
 
