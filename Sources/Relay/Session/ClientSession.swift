@@ -174,6 +174,7 @@ final class ClientSession: ClientConnectionDelegate {
         guard !isEnded else { return }
         leaveEverything(lingeringFor: lingering(after: manner))
         state = .ended
+        connection.delegate = nil
         cell.ended(self)
     }
 

@@ -40,7 +40,8 @@ public final class ClientConnection {
     public let door: Door
     public let format: FrameFormat
     public let eventLoop: any EventLoop
-    public weak var delegate: (any ClientConnectionDelegate)?
+    /// Let go of after the last call, or when the delegate wants no more of them.
+    public var delegate: (any ClientConnectionDelegate)?
 
     /// Whether the cell has this connection on its list of those to flush at the end of the tick.
     public var isQueuedForFlush = false
