@@ -46,3 +46,11 @@ public struct NodeBoot: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(node)#\(boot)" }
 }
+
+/// Who stands below a hub of a room: the cells of its own node and other nodes.
+public enum ChildID: Hashable, Sendable {
+    case cell(Int)
+    case node(NodeID)
+    /// What the store remembers of a room, until somebody speaks for it.
+    case store
+}

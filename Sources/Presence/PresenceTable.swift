@@ -1,6 +1,6 @@
 import MeshCore
 
-/// Where a session is to be found. Not of the table's type: what knows nothing of sources is compiled for what it is.
+/// Where a session is to be found.
 private struct SessionReference: Hashable, Sendable {
     var owner: NodeBoot
     var session: UInt64
@@ -11,10 +11,10 @@ private struct SessionReference: Hashable, Sendable {
 ///
 /// Order is by (boot, version): what is not newer is an allowed drop. An owner that cannot be heard any more is hidden after the grace
 /// period and shown again on contact (promise P7). So is one whose node has started anew: its sessions may come back within that period.
-public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
+public struct PresenceTable: Sendable {
     struct Owner: Sendable {
         var version: UInt64
-        var source: Source
+        var source: ChildID
         var entries: SmallTable<UInt64, MemberEntry>
         /// Set while its source is out of contact, or when its node runs anew.
         var lostAt: Instant?
@@ -42,7 +42,7 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
 
     // MARK: What owners say
 
-    public mutating func apply(_ update: OwnerUpdate, from source: Source, now: Instant) -> Outcome {
+    public mutating func apply(_ update: OwnerUpdate, from source: ChildID, now: Instant) -> Outcome {
         let newest = newestBoots[update.owner.node]
         if let newest, update.owner.boot < newest { return .stale }
         if let newest, update.owner.boot > newest {
@@ -68,7 +68,7 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         if owners[owner]?.lostAt == nil { owners[owner]?.lostAt = now }
     }
 
-    private mutating func replace(_ update: OwnerUpdate, _ entries: [MemberEntry], from source: Source) -> Outcome {
+    private mutating func replace(_ update: OwnerUpdate, _ entries: [MemberEntry], from source: ChildID) -> Outcome {
         if let known = owners[update.owner]?.version, known > update.version { return .stale }
         for (session, entry) in owners[update.owner]?.entries ?? SmallTable() { unindex(entry, update.owner, session) }
         var fresh = SmallTable<UInt64, MemberEntry>()
@@ -82,7 +82,7 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     }
 
     private mutating func change(
-        _ update: OwnerUpdate, from: UInt64, upserted: [MemberEntry], removed: [UInt64], source: Source
+        _ update: OwnerUpdate, from: UInt64, upserted: [MemberEntry], removed: [UInt64], source: ChildID
     ) -> Outcome {
         // Its version alone: while a copy of the owner lives, a change of its entries would copy them all.
         guard let known = owners[update.owner]?.version else { return .outOfStep }
@@ -106,13 +106,13 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
 
     /// The way to everything heard from `source` is gone, or it is to be heard elsewhere: hidden when `expire` is called after the grace
     /// period, unless it is heard again.
-    public mutating func lost(_ source: Source, now: Instant) {
+    public mutating func lost(_ source: ChildID, now: Instant) {
         for (node, owner) in owners where owner.source == source && owner.lostAt == nil { owners[node]?.lostAt = now }
     }
 
     /// Entries that a store remembers, for a root that starts: shown until their owner speaks or the grace period ends. Owners that
     /// have spoken are left as they are.
-    public mutating func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)], from source: Source, now: Instant) {
+    public mutating func preload(_ entries: [(owner: NodeBoot, entry: MemberEntry)], from source: ChildID, now: Instant) {
         let spoken = Set(owners.keys)
         for (owner, entry) in entries where !spoken.contains(owner) {
             if owners[owner] == nil { owners[owner] = Owner(version: 0, source: source, entries: SmallTable(), lostAt: now) }
@@ -122,10 +122,10 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
         }
     }
 
-    public var sources: Set<Source> { Set(owners.map { $0.value.source }) }
+    public var sources: Set<ChildID> { Set(owners.map { $0.value.source }) }
 
     /// Forgets what was heard from `source`, without telling anybody.
-    public mutating func drop(_ source: Source) {
+    public mutating func drop(_ source: ChildID) {
         for (owner, state) in owners where state.source == source { forget(owner) }
     }
 
@@ -168,7 +168,7 @@ public struct PresenceTable<Source: Hashable & Sendable>: Sendable {
     public func isHidden(_ user: String) -> Bool { Member.isHidden(entries(of: user)) }
 
     /// Where the sessions of a user were heard.
-    public func sources(of user: String) -> Set<Source> { Set((byUser[user] ?? []).compactMap { owners[$0.owner]?.source }) }
+    public func sources(of user: String) -> Set<ChildID> { Set((byUser[user] ?? []).compactMap { owners[$0.owner]?.source }) }
 
     private func entries(of user: String) -> [MemberEntry] {
         (byUser[user] ?? []).compactMap { owners[$0.owner]?.entries[$0.session] }

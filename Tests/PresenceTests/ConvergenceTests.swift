@@ -5,7 +5,7 @@ import Testing
 /// Owners announce to a root through two levels in between, over links that lose, and after losses announce again. Whatever happened
 /// on the way, after a last announcement the table is the truth, and the diffs of the root add up to it.
 private struct PresenceModel {
-    typealias Table = PresenceTable<Int>
+    typealias Table = PresenceTable
 
     struct Node {
         var id: NodeID
@@ -52,17 +52,17 @@ private struct PresenceModel {
         nodes[index].boot += 1
         nodes[index].owned = OwnedMembers()
         nodes[index].version = 0
-        levels[nodes[index].parent].lost(index, now: now)
+        levels[nodes[index].parent].lost(.cell(index), now: now)
     }
 
     mutating func move(_ index: Int, lossPercent: Int) {
-        levels[nodes[index].parent].lost(index, now: now)
+        levels[nodes[index].parent].lost(.cell(index), now: now)
         nodes[index].parent = 1 - nodes[index].parent
         announce(index, lossPercent: lossPercent)
     }
 
     mutating func loseLevel(_ level: Int, lossPercent: Int) {
-        root.lost(level, now: now)
+        root.lost(.cell(level), now: now)
         for update in levels[level].snapshots() { up(update, from: level, lossPercent: lossPercent) }
     }
 
@@ -101,7 +101,7 @@ private struct PresenceModel {
 
     mutating func say(_ update: OwnerUpdate, _ index: Int, lossPercent: Int) {
         guard !chance(lossPercent) else { return }
-        switch levels[nodes[index].parent].apply(update, from: index, now: now) {
+        switch levels[nodes[index].parent].apply(update, from: .cell(index), now: now) {
         case .applied: up(update, from: nodes[index].parent, lossPercent: lossPercent)
         case .stale: break
         case .outOfStep: announce(index, lossPercent: lossPercent)
@@ -110,8 +110,8 @@ private struct PresenceModel {
 
     mutating func up(_ update: OwnerUpdate, from level: Int, lossPercent: Int) {
         guard !chance(lossPercent) else { return }
-        if root.apply(update, from: level, now: now) == .outOfStep {
-            for snapshot in levels[level].snapshots() where !chance(lossPercent) { _ = root.apply(snapshot, from: level, now: now) }
+        if root.apply(update, from: .cell(level), now: now) == .outOfStep {
+            for snapshot in levels[level].snapshots() where !chance(lossPercent) { _ = root.apply(snapshot, from: .cell(level), now: now) }
         }
     }
 

@@ -10,7 +10,7 @@ private func entry(_ number: Int, _ status: Status = .online) -> MemberEntry {
 
 /// A room whose list holds 10 at most, and a client's list that is kept from its diffs alone.
 private struct Room {
-    var table = PresenceTable<Int>()
+    var table = PresenceTable()
     var version: UInt64 = 1
     var list: [String: Member] = [:]
 

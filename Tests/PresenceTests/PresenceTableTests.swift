@@ -33,7 +33,7 @@ private func said(_ diff: MemberDiff?) -> String {
 
 @Suite("The table of members: what owners say") struct PresenceTableOwnerTests {
     @Test("a snapshot replaces what its owner said, and only that") func snapshots() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         #expect(table.isEmpty)
         #expect(table.apply(snapshot(boot(), 1, entry(1, "alice"), entry(2, "bob")), from: 1) == .applied)
         #expect(table.apply(snapshot(boot(n2), 1, entry(1, "carol")), from: 2) == .applied)
@@ -43,7 +43,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("older and repeated announcements are known") func stale() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 5, entry(1, "alice")), from: 1)
         #expect(table.apply(snapshot(boot(), 4), from: 1) == .stale)
         #expect(table.apply(delta(boot(), from: 4, 5, [], removed: [1]), from: 1) == .stale)
@@ -54,7 +54,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("deltas follow on each other, and one that does not asks for a snapshot") func deltas() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         #expect(table.apply(delta(boot(), from: 0, 1, [entry(1, "alice")]), from: 1) == .outOfStep, "nothing is known of the owner")
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         #expect(table.apply(delta(boot(), from: 1, 2, [entry(2, "bob")], removed: [1]), from: 1) == .applied)
@@ -66,7 +66,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("a newer boot ends the older one, whose sessions may come back within the grace period") func boots() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(n1, 1), 9, entry(1, "alice"), entry(2, "bob")), from: 1)
         _ = table.takeDiff(now: .zero)
         #expect(table.apply(snapshot(boot(n1, 2), 1, entry(1, "bob")), from: 1, now: at(500)) == .applied)
@@ -82,7 +82,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("gone counts only from where its owner was heard") func goneFromItsSource() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.takeDiff(now: .zero)
         #expect(table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 2) == .applied, "moved to another way")
@@ -94,7 +94,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("that a newer boot is gone ends the older one too, and is passed on") func newerIsGone() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(n1, 1), 1, entry(1, "alice")), from: 1)
         #expect(table.apply(gone(boot(n1, 2)), from: 2) == .applied)
         #expect(table.isEmpty)
@@ -103,7 +103,7 @@ private func said(_ diff: MemberDiff?) -> String {
 
 @Suite("The table of members: contact") struct PresenceTableContactTests {
     @Test("lost owners are hidden after the grace period only") func lost() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "bob")), from: 2)
         _ = table.takeDiff(now: .zero)
@@ -120,7 +120,7 @@ private func said(_ diff: MemberDiff?) -> String {
 
     @Test("contact within the grace period: nobody leaves and nobody joins", arguments: [true, false])
     func returned(_ isSnapshot: Bool) {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.takeDiff(now: .zero)
         table.lost(1, now: at(0))
@@ -133,7 +133,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("back after the grace period: shown again") func shownAgain() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 7, entry(1, "alice")), from: 1)
         table.lost(1, now: at(0))
         _ = table.expire(now: at(1000), grace: .seconds(1))
@@ -143,7 +143,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("what a store remembers stands until its owner speaks") func preload() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "bob")), from: 2)
         table.preload(
             [
@@ -160,7 +160,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("what a store remembers of the dead ends with the grace period") func preloadOfTheDead() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         table.preload([(boot(), entry(1, "alice"))], from: 0, now: at(0))
         _ = table.takeDiff(now: .zero)
         #expect(table.expire(now: at(5000), grace: .seconds(5)).map(\.owner) == [boot()])
@@ -168,7 +168,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("dropping a source forgets what was heard from it alone") func drop() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "bob")), from: 2)
         table.drop(1)
@@ -179,7 +179,7 @@ private func said(_ diff: MemberDiff?) -> String {
 
 @Suite("The table of members: what members are told") struct PresenceTableDiffTests {
     @Test("an update is an update, also over another session or node") func updates() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.takeDiff(now: .zero)
         _ = table.apply(delta(boot(), from: 1, 2, [entry(1, "alice", .away)]), from: 1)
@@ -192,7 +192,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("what came and went within a tick is not told") func coalesced() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1)
         _ = table.apply(delta(boot(), from: 1, 2, [], removed: [1]), from: 1)
         #expect(table.hasChanges)
@@ -201,7 +201,7 @@ private func said(_ diff: MemberDiff?) -> String {
     }
 
     @Test("invisible on any session hides her: she leaves, and joins when it ends") func invisible() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(boot(), 1, entry(1, "alice"), entry(2, "bob")), from: 1)
         _ = table.takeDiff(now: .zero)
         _ = table.apply(snapshot(boot(n2), 1, entry(1, "alice", .invisible)), from: 2)
@@ -236,7 +236,7 @@ private func said(_ diff: MemberDiff?) -> String {
 
     @Test("what was published before is not told again, and who is not announced leaves after the grace period")
     func takesOver() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable()
         #expect(table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1) == .applied)
         #expect(!table.hasChanges, "a level that makes no diffs collects no changes")
         let zoe = Member(user: "zoe", status: .online, note: "", devices: 1)
@@ -248,7 +248,7 @@ private func said(_ diff: MemberDiff?) -> String {
 
     @Test("who has announced herself and goes is told at once")
     func leavesAtOnce() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable()
         table.startPublishing(known: [alice], now: at(0), grace: .milliseconds(5000))
         #expect(table.apply(snapshot(boot(), 1, entry(1, "alice")), from: 1) == .applied)
         #expect(said(table.takeDiff(now: at(1))) == "")
@@ -277,5 +277,10 @@ extension PresenceTable {
     }
 
     /// At a time that does not matter.
-    mutating func apply(_ update: OwnerUpdate, from source: Source) -> Outcome { apply(update, from: source, now: .zero) }
+    mutating func apply(_ update: OwnerUpdate, from source: ChildID) -> Outcome { apply(update, from: source, now: .zero) }
+}
+
+/// Which child it is does not matter to a table.
+extension ChildID: ExpressibleByIntegerLiteral {
+    public init(integerLiteral number: Int) { self = .cell(number) }
 }

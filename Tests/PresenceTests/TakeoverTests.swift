@@ -45,21 +45,21 @@ private func snapshot(_ owner: NodeBoot, _ version: UInt64, _ entries: MemberEnt
 
     @Test("whichever owner is heard first, nobody sees her leave or twice", arguments: [true, false])
     func handOver(_ newOwnerFirst: Bool) {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(n1, 1, entry(1, .busy)), from: 1)
         #expect(table.takeDiff(now: .zero)?.joined.count == 1)
         let arrives = snapshot(n2, 1, entry(5, .busy, taken: 1))
         let goes = OwnerUpdate(owner: n1, version: 2, content: .delta(from: 1, upserted: [], removed: [1]))
         // The old owner keeps it for a hand-over time; if it were late all the same, both are in one tick.
         for update in newOwnerFirst ? [(arrives, 2), (goes, 1)] : [(goes, 1), (arrives, 2)] {
-            #expect(table.apply(update.0, from: update.1) == .applied)
+            #expect(table.apply(update.0, from: .cell(update.1)) == .applied)
         }
         #expect(table.takeDiff(now: .zero) == nil)
         #expect(table.member("alice") == Member(user: "alice", status: .busy, note: "", devices: 1))
     }
 
     @Test("while both are there the new owner's status is shown, and goes with it") func both() {
-        var table = PresenceTable<Int>.root()
+        var table = PresenceTable.root()
         _ = table.apply(snapshot(n1, 1, entry(1, .busy)), from: 1)
         _ = table.apply(snapshot(n2, 1, entry(5, .away, taken: 1)), from: 2)
         #expect(table.takeDiff(now: .zero)?.joined.first?.status == .away)
@@ -70,7 +70,7 @@ private func snapshot(_ owner: NodeBoot, _ version: UInt64, _ entries: MemberEnt
 
 @Suite("A root that is new") struct SettlingTests {
     @Test("nobody is told to have left before everybody was heard") func holds() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable()
         _ = table.apply(snapshot(n1, 1, entry(1, device: "a", identity: 1)), from: 1)
         table.startPublishing(known: [], now: .zero, grace: .zero, isSettling: true)
         #expect(table.takeDiff(now: .zero)?.joined.count == 1)
@@ -85,7 +85,7 @@ private func snapshot(_ owner: NodeBoot, _ version: UInt64, _ entries: MemberEnt
     }
 
     @Test("who was known and is not announced leaves after the grace period, also when everybody was heard") func known() {
-        var table = PresenceTable<Int>()
+        var table = PresenceTable()
         let zoe = Member(user: "zoe", status: .online, note: "", devices: 1)
         table.startPublishing(known: [zoe], now: .zero, grace: .seconds(5), isSettling: true)
         table.settled()

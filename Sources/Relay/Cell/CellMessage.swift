@@ -5,14 +5,6 @@ import Store
 import Transport
 import View
 
-/// Below a hub stand the cells of its own node and other nodes.
-enum ChildID: Hashable, Sendable {
-    case cell(Int)
-    case node(NodeID)
-    /// What the store remembers of a room, until somebody speaks for it.
-    case store
-}
-
 /// What one cell, or the mesh driver, has for another. Within a tick they travel as one batch.
 enum CellMessage: Sendable {
     case up(room: String, child: ChildID, TreeUp)

@@ -8,7 +8,7 @@ import Wire
 final class HubPresence {
     private unowned let hub: HubRoom
     private unowned let cell: Cell
-    private(set) var table = PresenceTable<ChildID>()
+    private(set) var table = PresenceTable()
     private var owned = OwnedMembers()
     private var assembly = UpdateAssembly<ChildID>()
     private var announcements: [OwnerUpdate] = []
