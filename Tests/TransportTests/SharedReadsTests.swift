@@ -15,7 +15,7 @@ struct SharedReadsTests {
 
         init(_ shared: Shared) {
             self.shared = shared
-            pool = NIOPooledRecvBufferAllocator(capacity: Int(SharedReads.readsAtOnce), recvAllocator: SharedReads(shared))
+            pool = NIOPooledRecvBufferAllocator(capacity: Int(SharedReads.firstReadsAtOnce), recvAllocator: SharedReads(shared))
         }
 
         /// The bytes that fit, where they are, and how much else would have fitted.
@@ -27,6 +27,7 @@ struct SharedReadsTests {
                 }
             }
             pool.record(actualReadBytes: count)
+            pool.updateCapacity(to: Int(SharedReads.laterReadsAtOnce))
             SharedReads.giveBack(buffer, to: shared)
             let place = buffer.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
             return (keeping ? buffer : ByteBuffer(buffer: buffer), place, buffer.capacity)

@@ -64,7 +64,7 @@ public struct ClientListener: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.maxMessagesPerRead, value: SharedReads.readsAtOnce)
+            .childChannelOption(.maxMessagesPerRead, value: SharedReads.firstReadsAtOnce)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let index = cells.firstIndex(where: { $0 === channel.eventLoop }) else { return }

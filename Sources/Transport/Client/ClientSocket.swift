@@ -137,20 +137,23 @@ final class ClientSocket: ChannelDuplexHandler {
         case .sniffing(var earlier):
             phase = .sniffing(ByteBuffer())
             earlier.writeImmutableBuffer(bytes)
-            sniff(earlier)
+            phase = .sniffing(earlier)
+            try? context.channel.syncOptions?.setOption(.maxMessagesPerRead, value: SharedReads.laterReadsAtOnce)
         case .handshaking, .open:
             if tls == nil { deliver(bytes) } else { decrypt(bytes) }
         case .finishing, .closed: break
         }
     }
 
+    /// What a connection speaks is looked at when its first bytes are all here, so that whoever serves it gets them in one piece.
     func channelReadComplete(context: ChannelHandlerContext) {
+        if case .sniffing(let bytes) = phase, bytes.readableBytes > 0 { sniff(bytes) }
         if let receiver, !readsThroughPipeline { receiver.socketReadComplete() } else { context.fireChannelReadComplete() }
     }
 
     private func sniff(_ bytes: ByteBuffer) {
         switch ProtocolSniffer.classify(bytes) {
-        case .undecided: phase = .sniffing(ByteBuffer(buffer: bytes))
+        case .undecided: break
         case .tls: startTLS(bytes)
         case let verdict where acceptor.refusesPlaintext: refusePlaintext(verdict)
         case .http2: identified(.http2, bytes)

@@ -3,12 +3,13 @@ import NIOCore
 /// Has all connections of a cell read into one buffer. NIO would keep a buffer of 2 KB or more for each connection, for as long as it lives.
 ///
 /// NIO keeps what it is given for the first read of a connection: that is as small as can be. What it is given for a later read it keeps only if
-/// it may read more than once at a time (`readsAtOnce`), so that one read of a cell is over before the next one begins.
+/// it may read more than once at a time: it may at first, so that the rest of a request is read with its beginning, and not after that.
 ///
 /// The bytes belong to the cell: whoever keeps some of them copies what it keeps.
 struct SharedReads: RecvByteBufferAllocator {
-    /// Of the channel's `maxMessagesPerRead`.
-    static let readsAtOnce: UInt = 1
+    /// The channel's `maxMessagesPerRead`, until something was read and then.
+    static let firstReadsAtOnce: UInt = 2
+    static let laterReadsAtOnce: UInt = 1
     private static let firstReadBytes = 16
     private static let readBytes = 64 << 10
 
