@@ -411,6 +411,7 @@ final class HubRoom {
         presence.flush()
         isQueued = false
         ownReceipts?.flush()
+        root?.flush()
         wake()
     }
 

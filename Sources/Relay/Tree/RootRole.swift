@@ -125,7 +125,7 @@ final class RootRole {
 
     func serve(_ request: RootRequest) {
         hub.used()
-        defer { hub.wake() }
+        defer { hub.queue() }
         switch request.ask {
         case .publish(let ask): publish(ask, request)
         case .history(let ask): readHistory(ask, request)
@@ -179,8 +179,10 @@ final class RootRole {
         }
         queuedBytes += entry.bytes
         log.enqueue(entry, bytes: entry.bytes, now: Clock.now())
-        pump()
     }
+
+    /// At the end of a tick: what was published in it goes to the store as one batch.
+    func flush() { pump() }
 
     // MARK: The log
 
