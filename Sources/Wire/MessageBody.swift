@@ -45,7 +45,7 @@ public enum MessageBody {
         case .data(let data): append(8, data, to: &body)
         case nil: break
         }
-        if publish.hasContentType { append(9, publish.contentType, to: &body) }
+        append(9, publish.contentType, to: &body)
         for (name, value) in publish.headers { appendHeader(name, value, to: &body) }
         return body
     }

@@ -11,7 +11,10 @@ import Wire
         expected.clearPosition()
         expected.clearAt()
         expected.headers[String(repeating: "n", count: seed)] = String(repeating: "v", count: 2 * seed)
+        let hasContentType = expected.hasContentType
+        // The edge sets these in any case.
         (expected.room, expected.from, expected.device, expected.key) = (expected.room, expected.from, expected.device, expected.key)
+        expected.contentType = expected.contentType
         let publish = RelayPublish.with {
             $0.room = expected.room
             switch expected.content {
@@ -19,7 +22,7 @@ import Wire
             case .data(let data): $0.data = data
             case nil: break
             }
-            if expected.hasContentType { $0.contentType = expected.contentType }
+            if hasContentType { $0.contentType = expected.contentType }
             $0.headers = expected.headers
         }
         let body = MessageBody.encode(publish, from: expected.from, device: expected.device, key: expected.key)
