@@ -89,7 +89,15 @@ final class RedisServer {
         try start()
     }
 
-    func pause() { kill(pid, SIGSTOP) }
+    /// Stopped when this returns: not before then does it leave unread what is sent to it.
+    func pause() throws {
+        kill(pid, SIGSTOP)
+        let path = "/proc/\(pid)/stat"
+        try waitUntil("Redis is stopped") {
+            // The state stands behind the name, which is in parentheses.
+            try String(contentsOfFile: path, encoding: .utf8).split(separator: ")").last?.hasPrefix(" T") == true
+        }
+    }
     func resume() { kill(pid, SIGCONT) }
     func wipe() throws { _ = try run("FLUSHALL") }
 

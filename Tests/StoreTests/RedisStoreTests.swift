@@ -58,7 +58,7 @@ private let room = "eu/lobby"
             _ = try await store.call { $0.attach(freshID: "one", knownEpoch: 0) }
             _ = try await store.call { $0.open(room, .first(incarnation: "one")) }
             _ = try await store.call { $0.append(room, .of("a")) }
-            server.pause()
+            try server.pause()
             let underWay = Task { try await store.error { $0.append(room, .of("b")) } }
             try await waitUntilInFlight(store, commands: 4)
             server.stop()
@@ -123,7 +123,7 @@ private let room = "eu/lobby"
     @Test func stoppedServerFailsCallsWithinTheDeadline() async throws {
         let server = try RedisServer()
         try await withRedis(server, limits: impatient) { _, store in
-            server.pause()
+            try server.pause()
             let started = NIODeadline.now()
             expectUnavailable(try await store.error { $0.head(of: room) })
             let took = NIODeadline.now() - started
@@ -138,7 +138,7 @@ private let room = "eu/lobby"
     @Test func stoppedServerIsNoticedWithoutTraffic() async throws {
         let server = try RedisServer()
         try await withRedis(server, limits: impatient) { _, store in
-            server.pause()
+            try server.pause()
             try waitUntilDown(store)
             server.resume()
             try store.whenUp(times: 2)
