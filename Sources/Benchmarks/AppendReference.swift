@@ -36,7 +36,10 @@ struct AppendReference {
         let message = [key, "1", String(repeating: "x", count: bodyBytes)]
         let command =
             ["EVALSHA", digest, "4"] + ["meta", "log", "keys", "expiry"].map { Self.key($0, Self.room) }
-            + ["1.1", run, "\(Self.logMessagesMax)", "\(Self.ageMs)", "\(Self.logBytesMax)", "\(Self.windowMs)", "\(Self.keysMax)", ""]
+            + [
+                "1.1", run, "\(Self.logMessagesMax)", "\(Self.ageMs)", "\(Self.logBytesMax)", "\(Self.windowMs)", "\(Self.keysMax)", "1.1",
+                "",
+            ]
             + Array(repeatElement(message, count: batch).joined())
         let clients = min(cells, callsInFlight)
         let rate = try redis.benchmark(command, times: calls, clients: clients, pipeline: max(1, callsInFlight / clients))

@@ -5,7 +5,7 @@ import MeshCore
 /// whose outcome is unknown is repeated by key before anything later.
 ///
 /// A batch that is full does not wait for the one before: the store works on one while the answer to the other is announced. It names the
-/// last entry of the one before, so that the store refuses it if that one has failed.
+/// one before, so that the store refuses it if that has failed.
 ///
 /// Legal moves: closed → opening → open ⇄ appending; any → closed when the fence or the store's incarnation changed.
 public struct RootLog<Entry> {
@@ -13,8 +13,8 @@ public struct RootLog<Entry> {
 
     public enum Action {
         case open(knownHead: Position)
-        /// - Parameter behind: the last entry of the batch before, whose outcome is not known yet.
-        case append([Entry], behind: Entry?)
+        /// - Parameter behind: the attempt of the batch before, whose outcome is not known yet.
+        case append([Entry], behind: UInt64?)
     }
 
     private struct Batch {
@@ -80,7 +80,7 @@ public struct RootLog<Entry> {
         state = .appending
         attempt += 1
         batches[next].attempt = attempt
-        return .append(batches[next].entries, behind: next > 0 ? batches[next - 1].entries.last : nil)
+        return .append(batches[next].entries, behind: next > 0 ? batches[next - 1].attempt : nil)
     }
 
     /// One that is not full waits for the one before, and becomes larger meanwhile.
@@ -129,13 +129,17 @@ public struct RootLog<Entry> {
         return done.entries
     }
 
-    /// The try failed or its outcome is unknown: opened anew and tried again on the next `next`, with whatever was sent behind it.
-    /// False for an answer that came too late.
+    /// The try failed or its outcome is unknown: opened anew and tried again on the next `next`, with whatever was sent behind it. False for an
+    /// answer that came too late.
     @discardableResult
     public mutating func failed(attempt answered: UInt64) -> Bool {
-        let isOpening = state == .opening && answered == attempt
-        guard isOpening || batches.contains(where: { $0.attempt == answered }) else { return false }
-        close()
+        if state == .opening, answered == attempt {
+            close()
+            return true
+        }
+        guard let index = batches.firstIndex(where: { $0.attempt == answered }) else { return false }
+        // Answers come in order: one that is not the first's is a refusal without the store, and says nothing of those before it.
+        if index == 0 { close() } else { forgetAttempts(from: index) }
         return true
     }
 
@@ -147,12 +151,16 @@ public struct RootLog<Entry> {
 
     private mutating func close() {
         state = .closed
-        for index in batches.indices { batches[index].attempt = nil }
+        forgetAttempts(from: 0)
+    }
+
+    private mutating func forgetAttempts(from first: Int) {
+        for index in first..<batches.count { batches[index].attempt = nil }
     }
 
     /// Gives everything up that has waited since before `bound` ago, in order: their outcome is unknown to the publishers.
     public mutating func giveUp(now: Instant, after bound: TimeSpan) -> [Entry] {
-        guard let since = waitingSince, now - since >= bound, state != .open else { return [] }
+        guard let since = waitingSince, now - since >= bound else { return [] }
         return giveUpAll()
     }
 

@@ -261,25 +261,17 @@ public struct AppendBatch: Sendable {
     public var fence: Fence
     public var messages: [Entry]
     public var retention: Retention
-    /// The last message of a batch whose outcome is not known yet: this one is refused with `outOfOrder` if that has failed.
-    public var behind: Key?
+    /// Different from those of all other tries to append to the room.
+    public var name: String
+    /// The name of a batch whose outcome is not known yet: this one is refused with `outOfOrder` unless that was appended right before.
+    public var behind: String?
 
-    public init(fence: Fence, messages: [Entry], retention: Retention, behind: Key? = nil) {
+    public init(fence: Fence, messages: [Entry], retention: Retention, name: String, behind: String? = nil) {
         self.fence = fence
         self.messages = messages
         self.retention = retention
+        self.name = name
         self.behind = behind
-    }
-
-    /// What tells a message from all others of its room.
-    public struct Key: Hashable, Sendable {
-        public var user: String
-        public var key: String
-
-        public init(user: String, key: String) {
-            self.user = user
-            self.key = key
-        }
     }
 
     public struct Entry: Sendable {

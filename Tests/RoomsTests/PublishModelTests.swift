@@ -41,8 +41,10 @@ private struct PublishModel {
     struct Asked {
         var attempt: UInt64
         var entries: [Frame]?
-        var before: Frame?
+        var before: UInt64?
     }
+    /// Which attempt the store has appended last since the log was opened.
+    var lastBatch: UInt64?
     var asked: [Asked] = []
 
     var stored: [Publish] = []
@@ -112,10 +114,12 @@ private struct PublishModel {
         let next = asked.removeFirst()
         if losing, chance(10) { return fail(next) }
         guard let entries = next.entries else {
+            lastBatch = nil
             log.opened(head: Position(epoch: 1, seq: UInt64(stored.count)), lastAt: 0, attempt: next.attempt)
             return pump()
         }
-        if let before = next.before, keys[before.publish] == nil { return fail(next) }
+        if let before = next.before, lastBatch != before { return fail(next) }
+        lastBatch = next.attempt
         let places = entries.map { append($0.publish) }
         if losing, chance(15) { return fail(next) }
         guard let done = log.appended(newHead: Position(epoch: 1, seq: UInt64(stored.count)), now: now, attempt: next.attempt) else {

@@ -141,7 +141,7 @@ private final class Log {
     func next() -> String {
         switch log.next() {
         case .open(let head): "open \(head) #\(log.currentAttempt)"
-        case .append(let entries, let before): "append \(entries)\(before.map { " behind \($0)" } ?? "") #\(log.currentAttempt)"
+        case .append(let entries, let before): "append \(entries)\(before.map { " behind #\($0)" } ?? "") #\(log.currentAttempt)"
         case nil: ""
         }
     }
@@ -213,13 +213,13 @@ private final class Log {
         #expect(log.next() == "append [1, 2] #2")
         #expect(log.next() == "")
         log.enqueue(4, 5, 6, 7)
-        #expect(log.next() == "append [3, 4] behind 2 #3")
+        #expect(log.next() == "append [3, 4] behind #2 #3")
         #expect(log.next() == "", "two are in flight")
         #expect(log.log.queued == 7)
         #expect(log.appended(13, 3) == nil, "the first has no answer yet")
         #expect(log.appended(12, 2) == [1, 2])
         #expect(log.log.state == .appending)
-        #expect(log.next() == "append [5, 6] behind 4 #4")
+        #expect(log.next() == "append [5, 6] behind #3 #4")
         #expect(log.appended(14, 3) == [3, 4])
         #expect(log.next() == "", "seven waits for more")
         #expect(log.appended(16, 4) == [5, 6])
@@ -236,25 +236,37 @@ private final class Log {
         log.enqueue(2, 3)
         #expect(log.next() == "")
         log.enqueue(1)
-        #expect(log.next() == "append [2, 3] behind 1 #3")
+        #expect(log.next() == "append [2, 3] behind #2 #3")
     }
 
-    @Test("whatever was in flight is sent again in order, whichever of it failed", arguments: [2, 3] as [UInt64])
-    func pipelinedFailure(_ failed: UInt64) {
+    @Test("whatever was in flight is sent again in order") func pipelinedFailure() {
         let log = pipelined(1, 2, 3, 4, 5)
         #expect(log.next() == "append [1, 2] #2")
-        #expect(log.next() == "append [3, 4] behind 2 #3")
-        #expect(log.failed(failed))
-        #expect(!log.failed(2) && !log.failed(3), "the others' answers come too late")
+        #expect(log.next() == "append [3, 4] behind #2 #3")
+        #expect(log.failed(2))
+        #expect(!log.failed(2) && !log.failed(3), "the other's answer comes too late")
         #expect(log.appended(12, 2) == nil && log.appended(14, 3) == nil)
         #expect(log.next() == "open 1-10 #4")
         log.opened(12, 4)
         #expect(log.next() == "append [1, 2] #5")
-        #expect(log.next() == "append [3, 4] behind 2 #6")
+        #expect(log.next() == "append [3, 4] behind #5 #6")
         #expect(log.appended(12, 5) == [1, 2])
         #expect(log.next() == "")
         #expect(log.appended(14, 6) == [3, 4])
         #expect(log.next() == "append [5] #7")
+    }
+
+    @Test("one that was refused without the store does not spoil the one before it") func refusedBehind() {
+        let log = pipelined(1, 2, 3, 4, 5)
+        _ = (log.next(), log.next())
+        #expect(log.failed(3))
+        #expect(log.log.state == .appending && log.log.queued == 5)
+        #expect(log.next() == "append [3, 4] behind #2 #4")
+        #expect(log.failed(4))
+        #expect(log.appended(12, 2) == [1, 2])
+        #expect(log.next() == "append [3, 4] #5")
+        #expect(log.appended(14, 3) == nil && log.appended(14, 4) == nil)
+        #expect(log.appended(14, 5) == [3, 4])
     }
 
     @Test("both batches are given up, before what waits") func pipelinedGiveUp() {
@@ -353,6 +365,15 @@ private final class Log {
         _ = log.next()
         #expect(log.giveUp(atMs: 1800) == [])
         #expect(log.giveUp(atMs: 1900) == [2])
+    }
+
+    @Test("what waits because nobody may go on is given up too") func waitingForNobody() {
+        let log = Log.open()
+        _ = log.next()
+        log.enqueue(2, atMs: 100)
+        #expect(log.appended(11, 2, atMs: 900) == [1] && log.log.state == .open)
+        #expect(log.giveUp(atMs: 1899) == [] && log.giveUp(atMs: 1900) == [2])
+        #expect(log.log.state == .open && log.log.isIdle)
     }
 
     @Test("all of it is given up when the root moves") func giveUpAll() {

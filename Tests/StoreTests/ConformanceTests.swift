@@ -52,17 +52,17 @@ private let room = "eu/lobby"
 
     @Test(arguments: StoreKind.allCases)
     func keysAreForgottenAfterTheWindow(_ kind: StoreKind) async throws {
-        let retention = Retention(dedupWindow: .milliseconds(400))
+        let retention = Retention(dedupWindow: .seconds(2))
         try await withStore(kind) { harness, store in
             _ = try await store.call { $0.open(room, .first()) }
             _ = try await store.call { $0.append(room, .of("a", retention: retention)) }
             expect(try await store.call { $0.append(room, .of("a", retention: retention)) }, is: [.duplicate(at(1, 1), at: 1000)])
-            try harness.pass(.milliseconds(200))
+            try harness.pass(.seconds(1))
             _ = try await store.call { $0.append(room, .of("b", retention: retention)) }
-            try harness.pass(.milliseconds(250))
+            try harness.pass(.milliseconds(1_050))
             // a is past its window while b, younger, keeps the table alive.
             expect(try await store.call { $0.append(room, .of("a", retention: retention)) }, is: [.appended(at(1, 3))])
-            try harness.pass(.milliseconds(450))
+            try harness.pass(.milliseconds(2_050))
             let outcomes = try await store.call { $0.append(room, .of("a", "b", retention: retention)) }
             #expect(outcomes == [.appended(at(1, 4)), .appended(at(1, 5))])
         }
@@ -127,7 +127,7 @@ private let room = "eu/lobby"
                 fence: standardFence,
                 messages: [
                     .init(user: "u", key: "k", at: 1, body: body), .init(user: "u", key: "empty", at: 1, body: ByteBuffer()),
-                ], retention: .init())
+                ], retention: .init(), name: "one")
             _ = try await store.call { $0.open(room, .first()) }
             _ = try await store.call { $0.append(room, batch) }
             let kept = try await store.call { $0.read(room, after: nil, before: nil, limit: 2, newest: false) }
@@ -139,16 +139,15 @@ private let room = "eu/lobby"
     func refusesWhatIsOutOfOrder(_ kind: StoreKind) async throws {
         try await withStore(kind) { _, store in
             _ = try await store.call { $0.open(room, .first()) }
-            var second = AppendBatch.of("c", "d")
-            second.behind = .init(user: "alice", key: "b")
-            let early = second
-            expect(try await store.error { $0.append(room, early) }, is: .outOfOrder)
+            expect(try await store.error { $0.append(room, .of("c", "d", name: "two", behind: "one")) }, is: .outOfOrder)
             expect(try await store.call { $0.head(of: room) }, is: .zero)
-            _ = try await store.call { $0.append(room, .of("a", "b")) }
-            second.behind = .init(user: "bob", key: "b")
-            let strange = second
-            expect(try await store.error { $0.append(room, strange) }, is: .outOfOrder)
-            expect(try await store.call { $0.append(room, early) }, is: [.appended(at(1, 3)), .appended(at(1, 4))])
+            _ = try await store.call { $0.append(room, .of("a", "b", name: "one")) }
+            expect(try await store.error { $0.append(room, .of("c", name: "two", behind: "other")) }, is: .outOfOrder)
+            expect(try await store.call { $0.append(room, .of("c", name: "two", behind: "one")) }, is: [.appended(at(1, 3))])
+            expect(try await store.error { $0.append(room, .of("d", name: "three", behind: "one")) }, is: .outOfOrder)
+            // One that appends nothing new was there all the same.
+            expect(try await store.call { $0.append(room, .of("a", name: "three")) }, is: [.duplicate(at(1, 1), at: 1000)])
+            expect(try await store.call { $0.append(room, .of("d", name: "four", behind: "three")) }, is: [.appended(at(1, 4))])
         }
     }
 

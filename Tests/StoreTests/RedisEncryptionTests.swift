@@ -71,7 +71,7 @@ private let room = "eu/lobby"
         // More than one record, both ways.
         let body = ByteBuffer(repeating: 7, count: 300_000)
         let entry = AppendBatch.Entry(user: "alice", key: "long", at: 1_000, body: body)
-        _ = try await store.call { $0.append(room, AppendBatch(fence: standardFence, messages: [entry], retention: .init())) }
+        _ = try await store.call { $0.append(room, AppendBatch(fence: standardFence, messages: [entry], retention: .init(), name: "one")) }
         let read = try await store.call { $0.read(room, after: nil, before: nil, limit: 10, newest: false) }
         #expect(read.map(\.body.readableBytes) == [1, 300_000])
         try server.restart()

@@ -15,7 +15,7 @@ private let room = "eu/lobby"
     private func batch(_ bodies: [String], at: WallMilliseconds = 1000, _ retention: Retention) -> AppendBatch {
         AppendBatch(
             fence: standardFence, messages: bodies.map { .init(user: "u", key: $0, at: at, body: ByteBuffer(string: $0)) },
-            retention: retention)
+            retention: retention, name: "one")
     }
 
     @Test(arguments: StoreKind.allCases)

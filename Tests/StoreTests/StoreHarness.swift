@@ -181,10 +181,13 @@ extension OpenLog {
 extension AppendBatch {
     /// One message for each key, its body being the key.
     static func of(
-        _ keys: String..., user: String = "alice", at: WallMilliseconds = 1000, fence: Fence = standardFence, retention: Retention = .init()
+        _ keys: String..., user: String = "alice", at: WallMilliseconds = 1000, fence: Fence = standardFence,
+        retention: Retention = .init(),
+        name: String = "", behind: String? = nil
     ) -> AppendBatch {
         AppendBatch(
-            fence: fence, messages: keys.map { Entry(user: user, key: $0, at: at, body: ByteBuffer(string: $0)) }, retention: retention)
+            fence: fence, messages: keys.map { Entry(user: user, key: $0, at: at, body: ByteBuffer(string: $0)) }, retention: retention,
+            name: name, behind: behind)
     }
 }
 

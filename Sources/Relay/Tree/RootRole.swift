@@ -261,7 +261,7 @@ final class RootRole {
         return open(knownHead)
     }
 
-    private func append(_ entries: [PendingAppend], behind before: PendingAppend?) {
+    private func append(_ entries: [PendingAppend], behind before: UInt64?) {
         let attempt = log.currentAttempt
         let at = log.stamp(Clock.wall())
         let messages = entries.map { entry in
@@ -270,7 +270,7 @@ final class RootRole {
         }
         let batch = AppendBatch(
             fence: fence, messages: messages, retention: retention.retention,
-            behind: before.map { .init(user: $0.publication.user, key: $0.publication.key) })
+            name: batchName(attempt), behind: before.map(batchName))
         if let pushes {
             // Whoever publishes to an inbox needs to know whether its user is there, as whoever looks at its members does.
             presence.load()
@@ -278,6 +278,9 @@ final class RootRole {
         }
         store.append(room, batch).assumeIsolated().whenComplete { self.appended($0, at: at, attempt) }
     }
+
+    /// Attempts are numbered by each root of the room anew.
+    private func batchName(_ attempt: UInt64) -> String { "\(cell.context.owner).\(attempt)" }
 
     private func appended(_ result: Result<[AppendOutcome], any Error>, at: WallMilliseconds, _ attempt: UInt64) {
         switch result {
@@ -356,6 +359,8 @@ final class RootRole {
     /// For entries that were taken out of the log.
     private func refuse(_ entries: [PendingAppend], _ refusal: Refusal) {
         guard !entries.isEmpty else { return }
+        // They may have been appended, and the answer will not be looked at.
+        pushes?.appendFailed()
         for entry in entries {
             order.failed(entry.stream, number: entry.ask.number)
             cell.answer(entry.request, .refused(refusal))

@@ -4,6 +4,11 @@ import NIOCore
 
 /// The log of one room in memory: what the scripts for logs do, rule for rule.
 struct EmbeddedLog {
+    private struct Key: Hashable {
+        var user: String
+        var key: String
+    }
+
     private struct Remembered {
         var position: Position
         var at: WallMilliseconds
@@ -18,10 +23,12 @@ struct EmbeddedLog {
     private var epoch: UInt64
     private var seq: UInt64
     private var lastAt: WallMilliseconds = 0
+    /// Since it was opened.
+    private var lastBatch: String?
     private var kept = KeptMessages()
-    private var keys: [AppendBatch.Key: Remembered] = [:]
+    private var keys: [Key: Remembered] = [:]
     /// Oldest first.
-    private var expiry: Deque<(due: WallMilliseconds, key: AppendBatch.Key)> = []
+    private var expiry: Deque<(due: WallMilliseconds, key: Key)> = []
     /// The whole table is forgotten one window after the last append.
     private var keysExpireAt: WallMilliseconds = 0
 
@@ -54,6 +61,7 @@ struct EmbeddedLog {
         fence = request.fence
         incarnation = request.incarnation
         self.run = run
+        lastBatch = nil
         if epoch != held { beginEpoch(lastOfHeld: lastOfHeld) }
     }
 
@@ -66,7 +74,8 @@ struct EmbeddedLog {
     mutating func append(_ batch: AppendBatch, run: UInt64, now: WallMilliseconds) throws(StoreError) -> [AppendOutcome] {
         guard self.run == run else { throw .notOpen }
         guard fence == batch.fence else { throw .fenced(fence) }
-        if let before = batch.behind, keys[before] == nil { throw .outOfOrder }
+        if let before = batch.behind, before != lastBatch { throw .outOfOrder }
+        lastBatch = batch.name
         forgetExpired(now: now, most: 64 + 2 * batch.messages.count)
         let due = now + WallMilliseconds(batch.retention.dedupWindow.milliseconds)
         kept.expire(now: now)
@@ -94,7 +103,7 @@ struct EmbeddedLog {
     }
 
     private mutating func append(_ message: AppendBatch.Entry, due: WallMilliseconds, keysMax: Int) -> AppendOutcome {
-        let key = AppendBatch.Key(user: message.user, key: message.key)
+        let key = Key(user: message.user, key: message.key)
         if let first = keys[key] { return .duplicate(first.position, at: first.at) }
         guard keys.count < keysMax else { return .keysFull }
         seq += 1

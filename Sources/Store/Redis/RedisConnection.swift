@@ -116,6 +116,8 @@ extension RedisConnection {
             try reader?.feed(bytes)
             // A reply's receiver may close this connection, and the parser with it.
             while isCurrent(generation), let reply = try reader?.next() { handle(reply) }
+            // A deadline that was noticed late, and to be looked at again, is not any more.
+            armTimer()
         } catch {
             lost(generation: generation, reason: error.text)
         }

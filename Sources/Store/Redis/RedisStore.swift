@@ -114,7 +114,8 @@ public final class RedisStore: RegionStore {
             command.append(kept: request.retention)
             command.append(request.retention.dedupWindow.milliseconds)
             command.append(request.retention.keysMax)
-            if let before = request.behind { command.append(user: before.user, key: before.key) } else { command.append("") }
+            command.append(request.name)
+            command.append(request.behind ?? "")
             for message in request.messages {
                 command.append(user: message.user, key: message.key)
                 command.append(max(0, message.at))

@@ -11,14 +11,15 @@
 -- ARGV[5]  bytes kept in the log
 -- ARGV[6]  dedup window in ms
 -- ARGV[7]  keys remembered at most
--- ARGV[8]  user NUL key of a message that must have been appended before, or empty
--- ARGV[9]+ for each message: user NUL key, at in ms, body
+-- ARGV[8]  name of the batch
+-- ARGV[9]  name of the batch that must have been the one before, or empty
+-- ARGV[10]+ for each message: user NUL key, at in ms, body
 -- Reply:   {"OK", and in the order of the messages "appended <first epoch-seq> <count>" for as many in a row,
 --          "duplicate <epoch-seq> <at>" or "keysFull"}, {"FENCED", the fence that stands}, {"NOTOPEN"} or {"OUTOFORDER"}
 --
 -- A log that was opened under another run of the server is not open: what this run knows of it may be old.
 -- A batch that was sent before the outcome of the one before it was known is out of order if that one has failed.
-local FIXED = 8
+local FIXED = 9
 
 -- A bounded number, so that no call pays for a long past one; more than the call can add, so that the queue shrinks.
 local function forget_expired(now, most)
@@ -36,14 +37,14 @@ local function forget_expired(now, most)
     end
 end
 
-local meta = redis.call('HMGET', KEYS[1], 'fence', 'run', 'epoch', 'seq', 'at', 'bytes', 'oldest')
+local meta = redis.call('HMGET', KEYS[1], 'fence', 'run', 'epoch', 'seq', 'at', 'bytes', 'oldest', 'batch')
 if not meta[1] or meta[2] ~= ARGV[2] then
     return {'NOTOPEN'}
 end
 if meta[1] ~= ARGV[1] then
     return {'FENCED', meta[1]}
 end
-if ARGV[8] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[8]) == 0 then
+if ARGV[9] ~= '' and meta[8] ~= ARGV[9] then
     return {'OUTOFORDER'}
 end
 
@@ -105,7 +106,7 @@ if appended > 0 then
         trim(KEYS[2], log, {messages = messages, bytes = size, since = age > 0 and now - age or 0}, most)
     end
     redis.call('HSET', KEYS[1], 'seq', text(seq), 'head', epoch .. '-' .. text(seq), 'at', text(last_at),
-        'bytes', text(log.bytes), 'oldest', text(log.oldest))
+        'bytes', text(log.bytes), 'oldest', text(log.oldest), 'batch', ARGV[8])
     -- A log to which nothing is appended any more goes as a whole.
     if age > 0 then
         redis.call('PEXPIRE', KEYS[2], ARGV[4])
@@ -114,5 +115,7 @@ if appended > 0 then
     end
     redis.call('PEXPIRE', KEYS[3], ARGV[6])
     redis.call('PEXPIRE', KEYS[4], ARGV[6])
+else
+    redis.call('HSET', KEYS[1], 'batch', ARGV[8])
 end
 return reply

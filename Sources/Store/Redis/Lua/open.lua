@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  hg:meta:{T}:<room>, a hash: fence, incarnation, run, epoch (of the next message), seq (handed out last),
 --          head (last position, "epoch-seq"), at (of the last message, ms), bytes (kept), oldest (at of the oldest kept),
---          deleted (the last position when the room was last deleted)
+--          deleted (the last position when the room was last deleted), batch (appended last since it was opened)
 -- KEYS[2]  hg:log:{T}:<room>, a stream: id "epoch-seq", fields "at" (ms; missing in logs of older versions) and "body"
 -- KEYS[3]  hg:epochs:{T}:<room>, a hash: epoch -> "first-last", "first-" for the one that is open
 -- ARGV[1]  the fence, "viewEpoch.rosterVersion"
@@ -54,6 +54,7 @@ if not meta[4] or epoch ~= open_epoch then
     redis.call('HSET', KEYS[3], text(epoch), text(seq + 1) .. '-')
     forget_oldest_epochs(KEYS[3], tonumber(ARGV[6]))
 end
+redis.call('HDEL', KEYS[1], 'batch')
 local head, at = text(head_epoch) .. '-' .. text(head_seq), meta[7] or '0'
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'incarnation', ARGV[2], 'run', ARGV[3],
     'epoch', text(epoch), 'seq', text(seq), 'head', head, 'at', at)
