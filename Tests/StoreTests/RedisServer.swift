@@ -78,8 +78,9 @@ final class RedisServer {
     /// As a crash: SIGKILL.
     func stop() {
         guard let guardian else { return }
-        kill(guardian.processIdentifier, SIGKILL)
+        // The server first: a stopped one is let go on by the kernel when its guardian is gone, and would answer what it was sent.
         kill(pid, SIGKILL)
+        kill(guardian.processIdentifier, SIGKILL)
         guardian.waitUntilExit()
         self.guardian = nil
     }
