@@ -106,7 +106,7 @@ import Testing
         #expect(report.runs.map(\.rooms) == [1, 3] && report.ratios.map(\.rooms) == [1, 3])
         #expect(report.runs.allSatisfy { $0.acknowledgedPerSecond > 0 && $0.messagesPerAppend >= 1 && $0.redisMicrosecondsPerPublish > 0 })
         #expect(report.references.allSatisfy { $0.messagesPerSecond > 0 && $0.messagesPerCall >= 1 })
-        #expect(report.references[0].callsInFlight == 1, "a room has one append under way")
+        #expect((1...2).contains(report.references[0].callsInFlight), "a room has two appends under way at most")
         #expect(report.ratios.allSatisfy { $0.rounds.count == 1 })
     }
 
